@@ -1,0 +1,296 @@
+package api
+
+import (
+	"bytes"
+	"encoding/json"
+	"io"
+	"net/http"
+	"strconv"
+	"time"
+
+	"moraine"
+	"moraine/internal/job"
+)
+
+func (s *Server) initiateJob(c *call) error {
+	params := func() (job.Parameters, error) { return decodeParameters(c.auth.Body) }
+	v, j, err := s.cfg.Jobs.InitiateJob(c.r.Context(), c.who, c.target.vault, params)
+	if err != nil {
+		return err
+	}
+	return c.created(http.StatusAccepted, location(&v, "jobs", string(j.ID)), "x-amz-job-id", string(j.ID))
+}
+
+// decodeParameters reads the body of InitiateJob (§7.2) with the leniency of
+// §1.7.
+func decodeParameters(body []byte) (job.Parameters, error) {
+	var p job.Parameters
+	if len(bytes.TrimSpace(body)) == 0 {
+		return p, moraine.Errorf(moraine.Missing, "Required parameter missing: Job Parameters")
+	}
+	top, err := decodeObject(body)
+	if err != nil {
+		return p, err
+	}
+	top.text("Type", &p.Type)
+	top.text("ArchiveId", &p.ArchiveID)
+	top.text("Description", &p.Description)
+	top.text("SNSTopic", &p.SNSTopic)
+	top.text("Tier", &p.Tier)
+	top.text("RetrievalByteRange", &p.RetrievalByteRange)
+	top.text("Format", &p.Format)
+	inventory := top.object("InventoryRetrievalParameters")
+	inventory.text("StartDate", &p.Inventory.StartDate)
+	inventory.text("EndDate", &p.Inventory.EndDate)
+	inventory.text("Limit", &p.Inventory.Limit)
+	inventory.text("Marker", &p.Inventory.Marker)
+	p.HasSelectParameters = top.object("SelectParameters").fields != nil
+	p.HasOutputLocation = top.object("OutputLocation").fields != nil
+	return p, *top.err
+}
+
+// object is a JSON object being decoded. The first mismatch is kept in err,
+// which nested objects share.
+type object struct {
+	fields map[string]json.RawMessage // nil if absent or null
+	err    *error
+}
+
+// errNotJSON is the refusal of a body that is not the JSON it should be.
+func errNotJSON() error {
+	return moraine.Errorf(moraine.Malformed, "Could not parse request body into json.")
+}
+
+// decodeObject reads one JSON object; keys are case-sensitive and the last of
+// several equal ones wins.
+func decodeObject(body []byte) (object, error) {
+	var err error
+	o := object{err: &err}
+	if json.Unmarshal(body, &o.fields) != nil || o.fields == nil {
+		return o, errNotJSON()
+	}
+	return o, nil
+}
+
+func (o object) fail() {
+	if *o.err == nil {
+		*o.err = errNotJSON()
+	}
+}
+
+// text reads a string; a number or boolean becomes its text, null is absent.
+func (o object) text(key string, to *string) {
+	raw, ok := o.fields[key]
+	if !ok || string(raw) == "null" {
+		return
+	}
+	switch raw[0] {
+	case '"':
+		if json.Unmarshal(raw, to) != nil {
+			o.fail()
+		}
+	case '{', '[':
+		o.fail()
+	default:
+		*to = string(raw)
+	}
+}
+
+// object reads a nested object; null is absent.
+func (o object) object(key string) object {
+	in := object{err: o.err}
+	raw, ok := o.fields[key]
+	if !ok || string(raw) == "null" {
+		return in
+	}
+	if raw[0] != '{' || json.Unmarshal(raw, &in.fields) != nil {
+		o.fail()
+	}
+	return in
+}
+
+// inventoryJSON echoes the parameters of an inventory job (§7.4).
+type inventoryJSON struct {
+	EndDate   *string
+	Format    string
+	Limit     *string
+	Marker    *string
+	StartDate *string
+}
+
+// jobJSON is a job in DescribeJob and ListJobs (§7.4).
+type jobJSON struct {
+	Action                       string
+	ArchiveId                    *string //nolint:revive // the key on the wire
+	ArchiveSHA256TreeHash        *string
+	ArchiveSizeInBytes           *int64
+	Completed                    bool
+	CompletionDate               *string
+	CreationDate                 *string
+	InventoryRetrievalParameters *inventoryJSON
+	InventorySizeInBytes         *int64
+	JobDescription               *string
+	JobId                        string //nolint:revive // the key on the wire
+	JobOutputPath                *string
+	OutputLocation               *struct{}
+	RetrievalByteRange           *string
+	SHA256TreeHash               *string
+	SNSTopic                     *string
+	SelectParameters             *struct{}
+	StatusCode                   string
+	StatusMessage                *string
+	Tier                         *string
+	VaultARN                     string
+}
+
+func toJobJSON(v *moraine.Vault, j *moraine.Job) jobJSON {
+	out := jobJSON{
+		Action: string(j.Action), Completed: j.State != moraine.InProgress,
+		CompletionDate: millis(j.Completed), CreationDate: millis(j.Created),
+		JobDescription: orNull(j.Description), JobId: string(j.ID), SNSTopic: orNull(j.SNSTopic),
+		StatusCode: string(j.State), Tier: orNull(string(j.Tier)), VaultARN: v.ARN(),
+	}
+	if out.Completed {
+		out.StatusMessage = &out.StatusCode
+	}
+	if r := j.Retrieval; r != nil {
+		tree := r.ArchiveTreeHash.String()
+		span := itoa(r.First) + "-" + itoa(r.Last)
+		out.ArchiveId = orNull(string(r.Archive))
+		out.ArchiveSHA256TreeHash, out.ArchiveSizeInBytes, out.RetrievalByteRange = &tree, &r.ArchiveSize, &span
+		if r.TreeHash != nil {
+			part := r.TreeHash.String()
+			out.SHA256TreeHash = &part
+		}
+	}
+	if i := j.Inventory; i != nil {
+		out.InventoryRetrievalParameters = &inventoryJSON{
+			EndDate: wholeSeconds(i.End), Format: string(i.Format), Marker: orNull(i.Next), StartDate: wholeSeconds(i.Start),
+		}
+		if i.Limit > 0 {
+			limit := itoa(i.Limit)
+			out.InventoryRetrievalParameters.Limit = &limit
+		}
+		if j.State == moraine.Succeeded {
+			out.InventorySizeInBytes = &j.Output
+		}
+	}
+	return out
+}
+
+// wholeSeconds prints a date of inventory parameters (§1.8).
+func wholeSeconds(t time.Time) *string {
+	if t.IsZero() {
+		return nil
+	}
+	s := t.UTC().Format("2006-01-02T15:04:05Z")
+	return &s
+}
+
+func (s *Server) describeJob(c *call) error {
+	v, j, err := s.cfg.Jobs.DescribeJob(c.r.Context(), c.who, c.target.vault, moraine.JobID(c.target.id))
+	if err != nil {
+		return err
+	}
+	return c.ok(toJobJSON(&v, &j))
+}
+
+func (s *Server) listJobs(c *call) error {
+	v, page, next, err := s.cfg.Jobs.ListJobs(c.r.Context(), c.who, c.target.vault, job.ListRequest{
+		Completed: c.query.get("completed"), StatusCode: c.query.get("statuscode"),
+		Limit: c.query.get("limit"), Marker: c.query.get("marker"),
+	})
+	if err != nil {
+		return err
+	}
+	list := struct {
+		JobList []jobJSON
+		Marker  *string
+	}{make([]jobJSON, 0, len(page)), orNull(next)}
+	for i := range page {
+		list.JobList = append(list.JobList, toJobJSON(&v, &page[i]))
+	}
+	return c.ok(list)
+}
+
+// Sizes and times of sending an output.
+const (
+	chunkSize  = 256 << 10
+	chunkStall = 5 * time.Minute // without progress of one chunk
+)
+
+func (s *Server) getJobOutput(c *call) error {
+	out, err := s.cfg.Jobs.GetJobOutput(c.r.Context(), c.who, c.target.vault,
+		moraine.JobID(c.target.id), c.header("Range"))
+	if err != nil {
+		return err
+	}
+	defer out.Body.Close()
+	// The first chunk is read before the status is chosen, so that damage found
+	// there is an honest error reply.
+	buf := make([]byte, min(chunkSize, out.Last-out.First+1))
+	n, err := io.ReadFull(out.Body, buf)
+	if err != nil {
+		return err
+	}
+	c.outputHeader(out)
+	return s.sendOutput(c, out, buf, n)
+}
+
+// outputHeader writes status and headers of an output (§7.7).
+func (c *call) outputHeader(out *job.Output) {
+	h := c.w.Header()
+	h.Set("Content-Type", "application/octet-stream")
+	if i := out.Job.Inventory; i != nil {
+		h.Set("Content-Type", "application/json")
+		if i.Format == moraine.CSV {
+			h.Set("Content-Type", "text/csv")
+		}
+	}
+	h.Set("Accept-Ranges", "bytes")
+	h.Set("Content-Length", itoa(out.Last-out.First+1))
+	if r := out.Job.Retrieval; r != nil && r.ArchiveDescription != "" {
+		h["x-amz-archive-description"] = []string{r.ArchiveDescription}
+	}
+	if out.TreeHash != nil {
+		h["x-amz-sha256-tree-hash"] = []string{out.TreeHash.String()}
+	}
+	if c.auth.Presigned {
+		h.Set("Cache-Control", "no-store")
+		h.Set("X-Content-Type-Options", "nosniff")
+		h.Set("Content-Disposition", "attachment")
+	}
+	status := http.StatusOK
+	if out.Partial {
+		status = http.StatusPartialContent
+		h.Set("Content-Range", "bytes "+itoa(out.First)+"-"+itoa(out.Last)+"/"+strconv.FormatInt(out.Job.Output, 10))
+	}
+	c.w.WriteHeader(status)
+}
+
+// sendOutput copies the output after its first n bytes, which are in buf. A
+// client that stops early is no error. Damage found on the way cuts the
+// connection short of Content-Length: a body never ends normally with wrong
+// or missing bytes.
+func (s *Server) sendOutput(c *call, out *job.Output, buf []byte, n int) error {
+	control := http.NewResponseController(c.w.ResponseWriter)
+	for {
+		// A server without deadlines only loses the guard against a stall.
+		_ = control.SetWriteDeadline(time.Now().Add(chunkStall))
+		if _, err := c.w.Write(buf[:n]); err != nil {
+			c.event.Err = err
+			return nil
+		}
+		var err error
+		n, err = io.ReadFull(out.Body, buf)
+		switch {
+		case err == nil, err == io.ErrUnexpectedEOF:
+		case err == io.EOF:
+			_ = control.SetWriteDeadline(time.Time{})
+			return nil
+		default:
+			c.event.Err, c.event.Code = err, toWire(err).Code
+			panic(http.ErrAbortHandler)
+		}
+	}
+}

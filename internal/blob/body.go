@@ -1,0 +1,110 @@
+package blob
+
+import (
+	"context"
+	"io"
+
+	"moraine"
+	"moraine/internal/treehash"
+)
+
+// OpenBody reads n bytes from offset off of the body made of the given
+// extents, which are contiguous and in order. Blobs are opened one at a time,
+// as the reading reaches them.
+func OpenBody(ctx context.Context, s Store, extents []moraine.Extent, off, n int64) io.ReadCloser {
+	return &bodyReader{ctx: ctx, store: s, extents: extents, off: off, left: n}
+}
+
+// bodyReader is used by one goroutine.
+type bodyReader struct {
+	ctx     context.Context // of the one call that reads the body
+	store   Store
+	extents []moraine.Extent
+	off     int64 // in the body, of the next byte
+	left    int64
+	cur     io.ReadCloser // nil between extents
+}
+
+func (b *bodyReader) Read(p []byte) (int, error) {
+	for {
+		if b.left == 0 {
+			return 0, io.EOF
+		}
+		if b.cur == nil {
+			if err := b.next(); err != nil {
+				return 0, err
+			}
+		}
+		n, err := b.cur.Read(p)
+		b.off += int64(n)
+		b.left -= int64(n)
+		if err == io.EOF {
+			err = b.cur.Close()
+			b.cur = nil
+		}
+		if n > 0 || err != nil {
+			return n, err
+		}
+	}
+}
+
+// next opens the extent that holds the byte at b.off.
+func (b *bodyReader) next() error {
+	for len(b.extents) > 0 && b.off >= b.extents[0].First+b.extents[0].Size {
+		b.extents = b.extents[1:]
+	}
+	if len(b.extents) == 0 || b.off < b.extents[0].First {
+		return moraine.Errorf(moraine.Corrupt, "no extent holds byte %d of the body", b.off)
+	}
+	e := b.extents[0]
+	from := b.off - e.First
+	cur, err := b.store.Open(b.ctx, e.Ref, from, min(e.Size-from, b.left))
+	if err != nil {
+		return err
+	}
+	b.cur = cur
+	return nil
+}
+
+func (b *bodyReader) Close() error {
+	b.left = 0
+	if b.cur == nil {
+		return nil
+	}
+	cur := b.cur
+	b.cur = nil
+	return cur.Close()
+}
+
+// Verify reads a whole blob and compares every 1 MiB leaf with its stored
+// digest, and their root with that of e. A difference is an error of kind
+// Corrupt. buf holds at least one leaf; step is called before each leaf and
+// stops the work with its error.
+func Verify(ctx context.Context, s Store, e moraine.Extent, buf []byte, step func() error) error {
+	r, err := s.Open(ctx, e.Ref, 0, e.Size)
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	count := (e.Size + treehash.LeafSize - 1) / treehash.LeafSize
+	stored, err := s.Leaves(ctx, e.Ref, 0, count)
+	if err != nil {
+		return err
+	}
+	for i, want := range stored {
+		if err := step(); err != nil {
+			return err
+		}
+		n, err := io.ReadFull(r, buf[:min(treehash.LeafSize, e.Size-int64(i)*treehash.LeafSize)])
+		if err != nil {
+			return err
+		}
+		if treehash.Leaf(buf[:n]) != want {
+			return moraine.Errorf(moraine.Corrupt, "blob %s: leaf %d of %s fails its digest", e.Blob, i, e.Ref)
+		}
+	}
+	if got := treehash.Root(stored); got != e.TreeHash {
+		return moraine.Errorf(moraine.Corrupt, "blob %s: leaves of %s have root %s, its row says %s", e.Blob, e.Ref, got, e.TreeHash)
+	}
+	return nil
+}

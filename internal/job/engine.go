@@ -1,0 +1,292 @@
+package job
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"moraine"
+	"moraine/internal/blob"
+	"moraine/internal/meta"
+	"moraine/internal/treehash"
+)
+
+// Bounds of the engine. A lease is renewed when a third of it is over, so that
+// a process that died holds a job no longer than leaseTime.
+const (
+	leaseTime   = 10 * time.Second
+	pauseMax    = time.Minute // between looks when nothing is known to be due
+	retryPause  = time.Second // after a store failed
+	expiryBatch = 200
+)
+
+// Run executes jobs when they are due and drops finished ones when they
+// expire, until ctx is done. It returns nil when the jobs under way have
+// stopped; what they did not finish is done again by the next process.
+func (s *Service) Run(ctx context.Context) error {
+	var workers sync.WaitGroup
+	defer workers.Wait()
+	free := make(chan struct{}, s.cfg.Workers)
+	for range s.cfg.Workers {
+		free <- struct{}{}
+	}
+	for ctx.Err() == nil {
+		pause := s.round(ctx, free, &workers)
+		timer := time.NewTimer(pause)
+		select {
+		case <-ctx.Done():
+		case <-s.wake:
+		case <-timer.C:
+		}
+		timer.Stop()
+	}
+	return nil
+}
+
+// round expires and claims what is due, hands claims to free workers and
+// returns how long nothing more is expected to happen.
+func (s *Service) round(ctx context.Context, free chan struct{}, workers *sync.WaitGroup) time.Duration {
+	if err := s.Expire(ctx); err != nil && ctx.Err() == nil {
+		s.cfg.Log.ErrorContext(ctx, "expiry of jobs stopped early", "err", err)
+		return retryPause
+	}
+	if len(free) == 0 {
+		return pauseMax // a worker that ends wakes the engine
+	}
+	jobs, err := s.claim(ctx, len(free))
+	if err != nil {
+		if ctx.Err() == nil {
+			s.cfg.Log.ErrorContext(ctx, "claim of jobs failed", "err", err)
+		}
+		return retryPause
+	}
+	for _, j := range jobs {
+		<-free
+		workers.Go(func() {
+			s.work(ctx, j)
+			free <- struct{}{}
+			s.Wake()
+		})
+	}
+	if len(jobs) > 0 {
+		return 0
+	}
+	return s.untilDue(ctx)
+}
+
+// claim leases jobs that are due and not already running here.
+func (s *Service) claim(ctx context.Context, limit int) ([]moraine.Job, error) {
+	now := s.now()
+	at, some, err := s.nextDue(ctx)
+	if err != nil || !some || at.After(now) {
+		return nil, err
+	}
+	var claimed []moraine.Job
+	err = s.cfg.Meta.Update(ctx, func(tx meta.Tx) (err error) {
+		claimed, err = tx.Jobs().Claim(s.cfg.Owner, now, now.Add(leaseTime), limit)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	fresh := claimed[:0]
+	for _, j := range claimed {
+		if !s.running[j.ID] {
+			s.running[j.ID] = true
+			fresh = append(fresh, j)
+		}
+	}
+	return fresh, nil
+}
+
+func (s *Service) nextDue(ctx context.Context) (at time.Time, some bool, err error) {
+	err = s.cfg.Meta.View(ctx, func(tx meta.Tx) (err error) {
+		at, some, err = tx.Jobs().NextDue()
+		return err
+	})
+	return at, some, err
+}
+
+// untilDue is how long to wait for the next job.
+func (s *Service) untilDue(ctx context.Context) time.Duration {
+	at, some, err := s.nextDue(ctx)
+	switch {
+	case err != nil:
+		return retryPause
+	case !some:
+		return s.pauseMax()
+	}
+	return min(max(at.Sub(s.now()), time.Millisecond), s.pauseMax())
+}
+
+// pauseMax keeps expiry timely when the retention is short.
+func (s *Service) pauseMax() time.Duration {
+	return max(min(pauseMax, s.cfg.Retention/4), 10*time.Millisecond)
+}
+
+// work runs one claimed job to its end and records the outcome.
+func (s *Service) work(ctx context.Context, j moraine.Job) {
+	defer func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		delete(s.running, j.ID)
+	}()
+	var err error
+	if j.Retrieval != nil {
+		err = s.retrieve(ctx, &j)
+	} else {
+		err = s.inventory(ctx, &j)
+	}
+	switch {
+	case err == nil:
+		return
+	case ctx.Err() != nil:
+		return // stopped: the lease ends and the job is done again
+	case errors.Is(err, errLost):
+		s.cfg.Log.WarnContext(ctx, "job was taken over or is gone", "job", j.ID)
+		return
+	case moraine.IsKind(err, moraine.Unavailable):
+		// The store may come back; the lease ends and the job is tried again.
+		s.cfg.Log.ErrorContext(ctx, "job put off", "job", j.ID, "err", err)
+		return
+	}
+	s.cfg.Log.ErrorContext(ctx, "job failed", "job", j.ID, "action", j.Action, "err", err)
+	if err := s.finish(ctx, &j, moraine.Failed, nil); err != nil && !errors.Is(err, errLost) {
+		s.cfg.Log.ErrorContext(ctx, "failed job not recorded", "job", j.ID, "err", err)
+	}
+}
+
+// errLost says that the job is no longer ours to change.
+var errLost = errors.New("the job is not held any more")
+
+// held reads a job again and confirms that this process may change it.
+func (s *Service) held(tx meta.Tx, id moraine.JobID) (moraine.Job, error) {
+	j, err := tx.Jobs().Get(id)
+	if errors.Is(err, meta.ErrNotFound) || err == nil && (j.State != moraine.InProgress || j.LeaseOwner != s.cfg.Owner) {
+		return j, errLost
+	}
+	return j, err
+}
+
+// renewer returns a function that renews the lease of a job when a third of it
+// is over; it costs nothing before.
+func (s *Service) renewer(ctx context.Context, id moraine.JobID) func() error {
+	next := s.now().Add(leaseTime / 3)
+	return func() error {
+		now := s.now()
+		if now.Before(next) {
+			return ctx.Err()
+		}
+		next = now.Add(leaseTime / 3)
+		return s.cfg.Meta.Update(ctx, func(tx meta.Tx) error {
+			j, err := s.held(tx, id)
+			if err != nil {
+				return err
+			}
+			j.LeaseUntil = now.Add(leaseTime)
+			return tx.Jobs().Save(j)
+		})
+	}
+}
+
+// finish moves a job to its final state. fill, if not nil, completes the row
+// in the same transaction. Running a job twice is harmless: only the first
+// finish finds it in progress.
+func (s *Service) finish(ctx context.Context, j *moraine.Job, state moraine.JobState, fill func(tx meta.Tx, j *moraine.Job) error) error {
+	return s.cfg.Meta.Update(ctx, func(tx meta.Tx) error {
+		row, err := s.held(tx, j.ID)
+		if err != nil {
+			return err
+		}
+		now := s.now()
+		row.State, row.Completed, row.Expires = state, now, now.Add(s.cfg.Retention)
+		row.LeaseOwner, row.LeaseUntil = "", time.Time{}
+		if fill != nil {
+			if err := fill(tx, &row); err != nil {
+				return err
+			}
+		}
+		return tx.Jobs().Save(row)
+	})
+}
+
+// retrieve verifies the bytes a retrieval job is about to offer: every extent
+// the range touches is read and compared with its digests. The output is then
+// served from the archive itself, which the job keeps from being reclaimed.
+func (s *Service) retrieve(ctx context.Context, j *moraine.Job) error {
+	r := j.Retrieval
+	var extents []moraine.Extent
+	err := s.cfg.Meta.View(ctx, func(tx meta.Tx) error {
+		a, err := tx.Archives().Get(r.Archive)
+		if err != nil {
+			return fmt.Errorf("find archive: %w", err)
+		}
+		if !a.Deleted.IsZero() {
+			return errDeleted
+		}
+		extents, err = tx.Bodies().Extents(j.Body, r.First, moraine.PartsMax)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	renew := s.renewer(ctx, j.ID)
+	buf := make([]byte, treehash.LeafSize)
+	for _, e := range extents {
+		if e.First > r.Last {
+			break
+		}
+		if err := blob.Verify(ctx, s.cfg.Blobs, e, buf, renew); err != nil {
+			return err
+		}
+	}
+	return s.finish(ctx, j, moraine.Succeeded, func(tx meta.Tx, row *moraine.Job) error {
+		// An archive deleted while the job ran fails it (§4.2).
+		a, err := tx.Archives().Get(r.Archive)
+		if err == nil && !a.Deleted.IsZero() {
+			row.State = moraine.Failed
+		}
+		return err
+	})
+}
+
+// errDeleted fails a job whose archive is gone.
+var errDeleted = errors.New("the archive was deleted")
+
+// Expire drops finished jobs whose time is over, except those being
+// downloaded: they go when the download ends (§7.5). A download that begins
+// after the check finds its job expired, because the clock does not run back.
+func (s *Service) Expire(ctx context.Context) error {
+	now := s.now()
+	for {
+		dropped := 0
+		var expired []moraine.Job
+		err := s.cfg.Meta.View(ctx, func(tx meta.Tx) (err error) {
+			expired, err = tx.Sweeps().ExpiredJobs(now, expiryBatch)
+			return err
+		})
+		if err != nil || len(expired) == 0 {
+			return err
+		}
+		err = s.cfg.Meta.Update(ctx, func(tx meta.Tx) error {
+			dropped = 0
+			for _, j := range expired {
+				if s.isReading(j.ID) {
+					continue
+				}
+				if err := tx.Sweeps().DropJob(j.ID, now); err != nil {
+					return err
+				}
+				dropped++
+			}
+			return nil
+		})
+		if err != nil || dropped == 0 {
+			return err
+		}
+	}
+}

@@ -1,0 +1,158 @@
+package job
+
+import (
+	"context"
+	"io"
+	"math"
+	"strconv"
+	"strings"
+	"sync"
+
+	"moraine"
+	"moraine/internal/access"
+	"moraine/internal/blob"
+	"moraine/internal/meta"
+)
+
+// Output is what GetJobOutput delivers. Body must be closed.
+type Output struct {
+	Job         moraine.Job
+	First, Last int64 // inclusive range of the output that Body holds
+	Partial     bool  // a usable Range was given: the answer is 206
+	// TreeHash belongs to the range that is returned; nil where none may be
+	// sent (§6.3).
+	TreeHash *moraine.TreeHash
+	Body     io.ReadCloser
+}
+
+// GetJobOutput opens the output of a finished job, or the part of it that a
+// Range header selects (§7.7). rangeHeader is as sent, "" if absent. The
+// output stays readable until Body is closed, even if the job expires
+// meanwhile.
+func (s *Service) GetJobOutput(ctx context.Context, call access.Call, name string, id moraine.JobID, rangeHeader string) (*Output, error) {
+	// Hold the job before looking at it: see Expire.
+	release := s.hold(id)
+	out, extents, err := s.findOutput(ctx, call, name, id, rangeHeader)
+	if err != nil {
+		release()
+		return nil, err
+	}
+	base := int64(0) // of the output in its body
+	if r := out.Job.Retrieval; r != nil {
+		base = r.First
+		if r.TreeHash != nil {
+			out.TreeHash, err = s.rangeHash(ctx, extents, base+out.First, base+out.Last, r.ArchiveSize)
+			if err != nil {
+				release()
+				return nil, err
+			}
+		}
+	}
+	body := blob.OpenBody(ctx, s.cfg.Blobs, extents, base+out.First, out.Last-out.First+1)
+	out.Body = &heldBody{ReadCloser: body, release: release}
+	return out, nil
+}
+
+// findOutput checks the request and finds the extents of the output.
+func (s *Service) findOutput(ctx context.Context, call access.Call, name string, id moraine.JobID, rangeHeader string) (*Output, []moraine.Extent, error) {
+	var out Output
+	var extents []moraine.Extent
+	err := s.cfg.Meta.View(ctx, func(tx meta.Tx) error {
+		account, err := s.cfg.Access.Admit(tx, call, "GetJobOutput", name)
+		if err != nil {
+			return err
+		}
+		v, err := s.cfg.Access.Vault(tx, account, call.Region, name)
+		if err != nil {
+			return err
+		}
+		j, err := s.find(tx, &v, id)
+		if err != nil {
+			return err
+		}
+		if j.State != moraine.Succeeded {
+			return moraine.Errorf(moraine.Invalid, "The job is not currently available for download: %s", id)
+		}
+		out.Job = j
+		if out.First, out.Last, out.Partial, err = outputRange(rangeHeader, j.Output); err != nil {
+			return err
+		}
+		from := out.First
+		if j.Retrieval != nil {
+			from += j.Retrieval.First
+		}
+		extents, err = tx.Bodies().Extents(j.Body, from, moraine.PartsMax)
+		return err
+	})
+	return &out, extents, err
+}
+
+// outputRange reads a Range header for an output of total bytes (table in
+// §7.7). A header that is not a single well-formed range is ignored.
+func outputRange(header string, total int64) (first, last int64, partial bool, err error) {
+	last = total - 1
+	spec, ok := strings.CutPrefix(header, "bytes=")
+	if !ok {
+		return 0, last, false, nil
+	}
+	from, to, ok := strings.Cut(spec, "-")
+	if !ok || from == "" && to == "" || strings.Trim(from+to, "0123456789") != "" {
+		return 0, last, false, nil
+	}
+	a, b := clampInt(from), clampInt(to)
+	switch {
+	case from == "": // the last b bytes
+		if b == 0 {
+			return 0, last, false, nil
+		}
+		return max(0, total-b), last, true, nil
+	case to == "":
+		b = math.MaxInt64
+	case b < a:
+		return 0, last, false, nil
+	}
+	if a >= total {
+		return 0, 0, false, moraine.Errorf(moraine.Invalid, "The start of the range is larger than size of retrieved data: %s", header)
+	}
+	return a, min(b, last), true, nil
+}
+
+// clampInt reads ASCII digits; a number too large is the largest there is.
+func clampInt(digits string) int64 {
+	n, err := strconv.ParseInt(digits, 10, 64)
+	if err != nil && digits != "" {
+		return math.MaxInt64
+	}
+	return n
+}
+
+// hold keeps the output of a job from being reclaimed until release is called.
+func (s *Service) hold(id moraine.JobID) (release func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.reading[id]++
+	return sync.OnceFunc(func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if s.reading[id]--; s.reading[id] == 0 {
+			delete(s.reading, id)
+		}
+	})
+}
+
+func (s *Service) isReading(id moraine.JobID) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.reading[id] > 0
+}
+
+// heldBody releases the job when it is closed.
+type heldBody struct {
+	io.ReadCloser
+	release func()
+}
+
+func (b *heldBody) Close() error {
+	defer b.release()
+	return b.ReadCloser.Close()
+}

@@ -1,0 +1,88 @@
+// Package job is the service of retrievals: it accepts jobs, runs them when
+// they are due, and serves their output until it expires.
+//
+// It knows every rule of glacier-api §7 and §8: which jobs are accepted, their
+// states (docs/jobs.md), the inventory documents, the ranges of an output and
+// when a checksum goes with them. It must not know HTTP, SQL text or file
+// paths.
+package job
+
+import (
+	"log/slog"
+	"sync"
+	"time"
+
+	"moraine"
+	"moraine/internal/access"
+	"moraine/internal/blob"
+	"moraine/internal/meta"
+)
+
+// Delays say how long a job waits before it runs, by tier. Inventory jobs wait
+// as long as Standard ones.
+type Delays struct {
+	Expedited, Standard, Bulk time.Duration
+}
+
+// Config is what a Service is made of.
+type Config struct {
+	Meta    meta.Store        // required
+	Blobs   blob.Store        // required
+	Pending *blob.Pending     // required; shared with everyone who puts blobs
+	Access  *access.Authority // required
+	Now     func() time.Time  // zero: time.Now
+	Log     *slog.Logger      // zero: discard
+	Owner   string            // required; names this process in leases, never reused
+
+	Delays Delays // zero: jobs run at once
+	// InventoryInterval is how often a vault is inventoried. Zero: an
+	// inventory job describes the instant it was accepted (§8.1).
+	InventoryInterval time.Duration
+	// Retention is how long a finished job and its output are kept. Zero:
+	// moraine.Retention.
+	Retention time.Duration
+	// Workers is how many jobs run at the same time. Zero: 2.
+	Workers int
+}
+
+// Service answers the job operations and runs the jobs. Its methods may be
+// called at the same time; Run once.
+type Service struct {
+	cfg  Config
+	wake chan struct{} // holds one token when the engine should look again
+
+	mu      sync.Mutex            // guards reading and running
+	reading map[moraine.JobID]int // downloads under way, which expiry waits for
+	running map[moraine.JobID]bool
+}
+
+// New assembles a Service and touches nothing.
+func New(cfg Config) *Service {
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	if cfg.Retention == 0 {
+		cfg.Retention = moraine.Retention
+	}
+	if cfg.Workers == 0 {
+		cfg.Workers = 2
+	}
+	return &Service{
+		cfg: cfg, wake: make(chan struct{}, 1),
+		reading: make(map[moraine.JobID]int), running: make(map[moraine.JobID]bool),
+	}
+}
+
+// now is the instant of an event: UTC, whole milliseconds.
+func (s *Service) now() time.Time { return s.cfg.Now().UTC().Truncate(time.Millisecond) }
+
+// Wake makes the engine look at once, for example after the clock was moved.
+func (s *Service) Wake() {
+	select {
+	case s.wake <- struct{}{}:
+	default:
+	}
+}

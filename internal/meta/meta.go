@@ -1,0 +1,185 @@
+// Package meta is the port to the rows: vaults, archives, extents, uploads and
+// jobs, read and written in transactions.
+//
+// It knows what a store of rows owes its callers (package metatest tests it).
+// It must not know SQL or any engine, and it judges nothing: rules live in the
+// services, which read and write through a Tx.
+package meta
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"moraine"
+)
+
+// ErrNotFound is what a Get returns when there is no such row. Services turn it
+// into the sentence a client sees.
+var ErrNotFound = errors.New("no such row")
+
+// Store runs transactions. Errors of the engine carry kind Unavailable; an
+// error of fn is returned as it is.
+type Store interface {
+	// View runs fn on a consistent snapshot. Nothing fn does through tx may
+	// write. Views never wait for updates, nor updates for views.
+	View(ctx context.Context, fn func(tx Tx) error) error
+
+	// Update runs fn in a transaction that is serialisable with all others. If
+	// fn returns nil and Update returns nil, the writes are durable: a crash on
+	// the next line loses nothing. If fn returns an error, nothing it wrote
+	// remains. If fn returned nil but the commit fails, Update returns an error
+	// of kind Unavailable and it is open whether the writes took effect.
+	// fn may run more than once, sees its own writes, and must not block on
+	// anything but tx. Many concurrent Updates may share one durable commit;
+	// each is undone alone.
+	Update(ctx context.Context, fn func(tx Tx) error) error
+
+	// Close waits for transactions under way.
+	Close() error
+}
+
+// Tx is one transaction. It and all it returns are valid, and used by one
+// goroutine, only until fn returns. All instants are UTC with millisecond
+// precision; the zero time is stored as absent.
+type Tx interface {
+	Vaults() Vaults
+	Archives() Archives
+	Bodies() Bodies
+	Uploads() Uploads
+	Jobs() Jobs
+	Sweeps() Sweeps
+}
+
+// Vaults is the table of vaults.
+type Vaults interface {
+	Get(a moraine.AccountID, r moraine.Region, name moraine.VaultName) (moraine.Vault, error)
+	ByID(id moraine.VaultID) (moraine.Vault, error)
+	// List returns at most limit vaults in byte order of name, the first one
+	// being from itself or the next greater name.
+	List(a moraine.AccountID, r moraine.Region, from moraine.VaultName, limit int) ([]moraine.Vault, error)
+	Count(a moraine.AccountID, r moraine.Region) (int, error)
+	// Save inserts the vault or replaces the row with its ID. Callers Get
+	// first in the same transaction: a second vault of the same account, region
+	// and name is an error.
+	Save(v moraine.Vault) error
+	// Delete removes the vault and enters its id among the dead vaults, whose
+	// remains Sweeps clears away. Its name is free at once.
+	Delete(id moraine.VaultID) error
+}
+
+// Archives is the table of archives. Rows of deleted archives remain.
+type Archives interface {
+	Get(id moraine.ArchiveID) (moraine.Archive, error)
+	Insert(a moraine.Archive) error
+	// MarkDeleted sets Deleted and enters the body among the condemned.
+	MarkDeleted(id moraine.ArchiveID, at time.Time) error
+	// Scan calls fn for each archive that the query selects, ordered by
+	// Created, then by bytes of ID, streaming: memory does not depend on how
+	// many there are. fn must not use the transaction.
+	Scan(q Scan, fn func(moraine.Archive) error) error
+}
+
+// Scan selects archives of a vault as they were at an instant.
+type Scan struct {
+	Vault moraine.VaultID
+	At    time.Time // created at or before, and not deleted at or before
+	Start time.Time // created at or after; zero for no bound
+	End   time.Time // created before; zero for no bound
+	// AfterCreated and AfterID continue after a position: strictly greater in
+	// (Created, ID) order. Zero for the start.
+	AfterCreated time.Time
+	AfterID      string
+	Limit        int64 // zero for no bound
+}
+
+// Bodies is the table of extents.
+type Bodies interface {
+	// Extents returns at most limit extents of a body in order of First,
+	// beginning with the first one that ends after offset from.
+	Extents(b moraine.BodyID, from int64, limit int) ([]moraine.Extent, error)
+	// At returns the extent that begins at first.
+	At(b moraine.BodyID, first int64) (moraine.Extent, error)
+	// Put inserts e, or replaces the extent with the same First and enters the
+	// replaced blob into the garbage as of now.
+	Put(b moraine.BodyID, e moraine.Extent, now time.Time) error
+	// ByBlob returns the body and extent that name a blob.
+	ByBlob(id moraine.BlobID) (moraine.BodyID, moraine.Extent, error)
+	// Move sets the reference of a blob, when its bytes are found elsewhere.
+	Move(id moraine.BlobID, to moraine.BlobRef) error
+	// Condemn enters a body that nothing but jobs may name any more, for
+	// Sweeps to turn into garbage. Idempotent.
+	Condemn(b moraine.BodyID, since time.Time) error
+}
+
+// Uploads is the table of multipart uploads.
+type Uploads interface {
+	Get(id moraine.UploadID) (moraine.Upload, error)
+	// Save inserts the upload or replaces the row with its ID.
+	Save(u moraine.Upload) error
+	// List returns at most limit open uploads of a vault after a position, in
+	// order of (Created, ID). Zero values for the start.
+	List(v moraine.VaultID, afterCreated time.Time, afterID moraine.UploadID, limit int) ([]moraine.Upload, error)
+	CountOpen() (int64, error)
+}
+
+// Jobs is the table of jobs.
+type Jobs interface {
+	Get(id moraine.JobID) (moraine.Job, error)
+	// Save inserts the job or replaces the row with its ID.
+	Save(j moraine.Job) error
+	// List returns at most limit jobs of a vault, newest first.
+	List(q JobList) ([]moraine.Job, error)
+	// Claim leases at most limit jobs in progress whose Due is at or before now
+	// and whose lease is absent or over, oldest Due first, to owner until the
+	// given instant, and returns them as saved.
+	Claim(owner string, now, until time.Time, limit int) ([]moraine.Job, error)
+	// NextDue returns the earliest instant at which Claim could return a job,
+	// which may be past; ok is false if no job is in progress.
+	NextDue() (at time.Time, ok bool, err error)
+	CountByState() (map[moraine.JobState]int64, error)
+}
+
+// JobList selects jobs of a vault.
+type JobList struct {
+	Vault moraine.VaultID
+	// States to show, none for all.
+	States []moraine.JobState
+	// Now hides finished jobs whose Expires is at or before it.
+	Now time.Time
+	// BeforeCreated and BeforeID continue after a position: strictly smaller
+	// in (Created, ID) order. Zero for the start.
+	BeforeCreated time.Time
+	BeforeID      moraine.JobID
+	Limit         int
+}
+
+// Sweeps are the questions and steps of the background work. Each touches at
+// most limit rows, so that no transaction is long.
+type Sweeps interface {
+	// IdleUploads returns open uploads whose Active is at or before t.
+	IdleUploads(t time.Time, limit int) ([]moraine.Upload, error)
+	// DropEndedUploads removes completed and aborted uploads whose Active is
+	// at or before t and returns how many.
+	DropEndedUploads(t time.Time, limit int) (int, error)
+	// ExpiredJobs returns finished jobs whose Expires is at or before t.
+	ExpiredJobs(t time.Time, limit int) ([]moraine.Job, error)
+	// DropJob removes a job; if it is an inventory job it condemns its body.
+	DropJob(id moraine.JobID, now time.Time) error
+	// Release moves at most limit extents of condemned bodies that no job in
+	// progress or succeeded names into the garbage, forgets bodies that have
+	// none left, and returns how many rows it touched: 0 when all is done.
+	Release(now time.Time, limit int) (int, error)
+	// Garbage returns blobs to delete, oldest first.
+	Garbage(limit int) ([]moraine.Garbage, error)
+	// DropGarbage forgets blobs that are deleted.
+	DropGarbage(ids []moraine.BlobID) error
+	// Bury removes at most limit rows of dead vaults (jobs, uploads, archives;
+	// their bodies are condemned first) and the vaults that have none left,
+	// and returns how many rows it touched: 0 when all is done.
+	Bury(now time.Time, limit int) (int, error)
+	// DueInventories returns vaults with a write after their last snapshot
+	// (or with a write and no snapshot) whose last snapshot, or first write
+	// if there is none, is at or before t.
+	DueInventories(t time.Time, limit int) ([]moraine.Vault, error)
+}

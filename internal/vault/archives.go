@@ -1,0 +1,123 @@
+package vault
+
+import (
+	"context"
+	"io"
+	"time"
+
+	"moraine"
+	"moraine/internal/access"
+	"moraine/internal/meta"
+)
+
+// UploadRequest is what comes with the body of an archive or a part. Strings
+// are as the client sent them, "" if absent.
+type UploadRequest struct {
+	ContentLength int64 // of the body, in bytes
+	// CheckSHA256 returns nil if its argument is the SHA-256 the client signed
+	// for the body, else the refusal. Required.
+	CheckSHA256  func(computed [32]byte) error
+	TreeHash     string // x-amz-sha256-tree-hash
+	Description  string // x-amz-archive-description; archives only
+	ContentRange string // Content-Range; parts only
+}
+
+// UploadArchive stores a body as a new archive (§4.1). When it returns nil the
+// archive is durable; after an error there is none.
+func (s *Service) UploadArchive(ctx context.Context, call access.Call, name string, req UploadRequest, body io.Reader) (moraine.Vault, moraine.Archive, error) {
+	var desc string
+	check := func() (err error) {
+		if err := checkTreeHash(req.TreeHash); err != nil {
+			return err
+		}
+		if req.ContentLength < 1 || req.ContentLength > moraine.ArchiveSizeMax {
+			return moraine.Errorf(moraine.Invalid, "Invalid Content-Length: %d", req.ContentLength)
+		}
+		desc, err = description(req.Description)
+		return err
+	}
+	// Refuse what can be refused before a byte of the body is read.
+	err := s.cfg.Meta.View(ctx, func(tx meta.Tx) error {
+		_, err := s.enter(tx, call, "UploadArchive", name, check)
+		return err
+	})
+	if err != nil {
+		return moraine.Vault{}, moraine.Archive{}, err
+	}
+
+	extent, settle, err := s.keep(ctx, body, claims{req.ContentLength, req.CheckSHA256, req.TreeHash}, 0)
+	if err != nil {
+		return moraine.Vault{}, moraine.Archive{}, err
+	}
+	var v moraine.Vault
+	var a moraine.Archive
+	err = s.cfg.Meta.Update(ctx, func(tx meta.Tx) error {
+		var err error
+		if v, err = s.enter(tx, call, "UploadArchive", name, nil); err != nil {
+			return err
+		}
+		now := s.now()
+		a = moraine.Archive{
+			Body: moraine.NewBodyID(now), Description: desc,
+			Size: extent.Size, TreeHash: extent.TreeHash,
+		}
+		if err := tx.Bodies().Put(a.Body, extent, now); err != nil {
+			return err
+		}
+		return s.addArchive(tx, &v, &a, now)
+	})
+	// The row is committed, or it is certain that there is none, or it is open
+	// which of the two; a reply is sent only in the first case.
+	settle(err)
+	return v, a, err
+}
+
+// addArchive makes a a member of v: it gives it an id and a creation date,
+// inserts it and counts it.
+func (s *Service) addArchive(tx meta.Tx, v *moraine.Vault, a *moraine.Archive, now time.Time) error {
+	a.ID = moraine.NewArchiveID(now)
+	a.Vault = v.ID
+	a.Created = v.Stamp(now)
+	if err := tx.Archives().Insert(*a); err != nil {
+		return err
+	}
+	return saveWrite(tx, v, a.Created, moraine.Figures{Archives: 1, Bytes: a.Size})
+}
+
+// saveWrite counts a creation (positive figures) or a deletion (negative ones)
+// at the given instant.
+func saveWrite(tx meta.Tx, v *moraine.Vault, at time.Time, change moraine.Figures) error {
+	v.Live.Archives += change.Archives
+	v.Live.Bytes += change.Bytes
+	if v.FirstWrite.IsZero() {
+		v.FirstWrite = at
+	}
+	if at.After(v.LastWrite) {
+		v.LastWrite = at
+	}
+	return tx.Vaults().Save(*v)
+}
+
+// DeleteArchive removes an archive; one that is already removed is no error
+// (§4.2). Its bytes are given back when no job needs them.
+func (s *Service) DeleteArchive(ctx context.Context, call access.Call, name string, id moraine.ArchiveID) error {
+	err := s.cfg.Meta.Update(ctx, func(tx meta.Tx) error {
+		v, err := s.enter(tx, call, "DeleteArchive", name, nil)
+		if err != nil {
+			return err
+		}
+		a, err := s.cfg.Access.Archive(tx, &v, id)
+		if err != nil || !a.Deleted.IsZero() {
+			return err
+		}
+		at := v.Stamp(s.now())
+		if err := tx.Archives().MarkDeleted(a.ID, at); err != nil {
+			return err
+		}
+		return saveWrite(tx, &v, at, moraine.Figures{Archives: -1, Bytes: -a.Size})
+	})
+	if err == nil {
+		s.Wake()
+	}
+	return err
+}

@@ -1,0 +1,74 @@
+// Package vault is the service of vaults, archives and multipart uploads, and
+// of the sweep that gives their bytes back.
+//
+// It knows every rule of glacier-api §3 to §5: what is admitted, in which
+// order things are refused and in which words, what is durable when. It must
+// not know HTTP, SQL text or file paths: values come in as the client sent
+// them, bytes as a reader, rows through package meta, blobs through package
+// blob.
+package vault
+
+import (
+	"log/slog"
+	"time"
+
+	"moraine"
+	"moraine/internal/access"
+	"moraine/internal/blob"
+	"moraine/internal/meta"
+)
+
+// Config is what a Service is made of.
+type Config struct {
+	Meta    meta.Store        // required
+	Blobs   blob.Store        // required
+	Pending *blob.Pending     // required; shared with everyone who puts blobs
+	Access  *access.Authority // required
+	Now     func() time.Time  // zero: time.Now
+	Log     *slog.Logger      // zero: discard
+
+	// InventoryInterval is how often a vault is inventoried. Zero: figures
+	// are current at every instant (§8.1).
+	InventoryInterval time.Duration
+	// Retention is how long an open upload lives without activity, and how
+	// long an ended one is remembered. Zero: moraine.Retention.
+	Retention time.Duration
+	// OrphanGrace is the age a blob that no row names must have before it is
+	// deleted. Zero: 24 hours.
+	OrphanGrace time.Duration
+}
+
+// Service answers the vault, archive and multipart operations. Its methods may
+// be called at the same time.
+type Service struct {
+	cfg  Config
+	wake chan struct{} // holds one token when the sweep should look again
+}
+
+// New assembles a Service and touches nothing.
+func New(cfg Config) *Service {
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	if cfg.Retention == 0 {
+		cfg.Retention = moraine.Retention
+	}
+	if cfg.OrphanGrace == 0 {
+		cfg.OrphanGrace = 24 * time.Hour
+	}
+	return &Service{cfg: cfg, wake: make(chan struct{}, 1)}
+}
+
+// now is the instant of an event: UTC, whole milliseconds.
+func (s *Service) now() time.Time { return s.cfg.Now().UTC().Truncate(time.Millisecond) }
+
+// Wake makes the sweep look at once, for example after the clock was moved.
+func (s *Service) Wake() {
+	select {
+	case s.wake <- struct{}{}:
+	default:
+	}
+}

@@ -1,0 +1,272 @@
+package vault
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"moraine"
+	"moraine/internal/blob"
+	"moraine/internal/meta"
+)
+
+// Bounds of the sweep: rows per transaction, the longest time between looks,
+// and the time between searches for orphans.
+const (
+	sweepBatch  = 500
+	sweepEvery  = time.Minute
+	orphanEvery = 24 * time.Hour
+)
+
+// Run sweeps until ctx is done: it expires uploads, gives the bytes of deleted
+// things back, takes inventories that are due, and searches for orphans. It
+// returns nil when the step under way has ended.
+func (s *Service) Run(ctx context.Context) error {
+	var nextOrphans time.Time
+	for {
+		if err := s.Sweep(ctx); err != nil && ctx.Err() == nil {
+			s.cfg.Log.ErrorContext(ctx, "sweep stopped early", "err", err)
+		}
+		// The first search runs at the start: what a crash left is an orphan.
+		if now := time.Now(); ctx.Err() == nil && !now.Before(nextOrphans) {
+			nextOrphans = now.Add(orphanEvery)
+			if n, err := s.SweepOrphans(ctx); err != nil && ctx.Err() == nil {
+				s.cfg.Log.ErrorContext(ctx, "search for orphans stopped early", "err", err)
+			} else if n > 0 {
+				s.cfg.Log.InfoContext(ctx, "orphan blobs removed", "blobs", n)
+			}
+		}
+		timer := time.NewTimer(s.pause())
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return nil
+		case <-s.wake:
+			timer.Stop()
+		case <-timer.C:
+		}
+	}
+}
+
+// pause is how long the sweep may sleep: a fraction of the shortest period it
+// serves, so that tests with short periods need no long wait.
+func (s *Service) pause() time.Duration {
+	d := min(sweepEvery, s.cfg.Retention/4)
+	if s.cfg.InventoryInterval > 0 {
+		d = min(d, s.cfg.InventoryInterval/4)
+	}
+	return max(d, 10*time.Millisecond)
+}
+
+// Sweep does all that is due now, in short transactions. Each step may be
+// interrupted anywhere and is simply done again.
+func (s *Service) Sweep(ctx context.Context) error {
+	steps := []func(context.Context) (int, error){
+		s.takeInventories, s.expireUploads, s.forgetUploads, s.bury, s.release, s.deleteGarbage,
+	}
+	for _, step := range steps {
+		for {
+			n, err := step(ctx)
+			if err != nil {
+				return err
+			}
+			if n == 0 {
+				break
+			}
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// update runs one step of the sweep as a transaction and returns its count.
+func (s *Service) update(ctx context.Context, fn func(tx meta.Tx) (int, error)) (n int, err error) {
+	err = s.cfg.Meta.Update(ctx, func(tx meta.Tx) (err error) {
+		n, err = fn(tx)
+		return err
+	})
+	return n, err
+}
+
+// due runs question in a view first, so that an idle server writes nothing.
+func (s *Service) due(ctx context.Context, question func(tx meta.Tx) (int, error)) (bool, error) {
+	var n int
+	err := s.cfg.Meta.View(ctx, func(tx meta.Tx) (err error) {
+		n, err = question(tx)
+		return err
+	})
+	return n > 0, err
+}
+
+// takeInventories snapshots the vaults whose inventory is due (§8.1). The
+// figures and the instant change in one row, so that DescribeVault, the
+// inventory document and the DeleteVault test change together.
+func (s *Service) takeInventories(ctx context.Context) (int, error) {
+	if s.cfg.InventoryInterval == 0 {
+		return 0, nil
+	}
+	before := s.now().Add(-s.cfg.InventoryInterval)
+	some, err := s.due(ctx, func(tx meta.Tx) (int, error) {
+		vaults, err := tx.Sweeps().DueInventories(before, 1)
+		return len(vaults), err
+	})
+	if err != nil || !some {
+		return 0, err
+	}
+	return s.update(ctx, func(tx meta.Tx) (int, error) {
+		vaults, err := tx.Sweeps().DueInventories(before, sweepBatch)
+		if err != nil {
+			return 0, err
+		}
+		now := s.now()
+		for _, v := range vaults {
+			v.TakeInventory(now)
+			if err := tx.Vaults().Save(v); err != nil {
+				return 0, err
+			}
+		}
+		return len(vaults), nil
+	})
+}
+
+// expireUploads ends open uploads without activity (§5.1). Their ids are not
+// remembered: Active stays in the past.
+func (s *Service) expireUploads(ctx context.Context) (int, error) {
+	before := s.now().Add(-s.cfg.Retention)
+	idle := func(tx meta.Tx, limit int) ([]moraine.Upload, error) { return tx.Sweeps().IdleUploads(before, limit) }
+	some, err := s.due(ctx, func(tx meta.Tx) (int, error) {
+		uploads, err := idle(tx, 1)
+		return len(uploads), err
+	})
+	if err != nil || !some {
+		return 0, err
+	}
+	return s.update(ctx, func(tx meta.Tx) (int, error) {
+		uploads, err := idle(tx, sweepBatch)
+		if err != nil {
+			return 0, err
+		}
+		for _, u := range uploads {
+			if err := endUpload(tx, u, u.Active); err != nil {
+				return 0, err
+			}
+		}
+		return len(uploads), nil
+	})
+}
+
+// forgetUploads drops the memory of ended uploads after their time.
+func (s *Service) forgetUploads(ctx context.Context) (int, error) {
+	before := s.now().Add(-s.cfg.Retention)
+	return s.update(ctx, func(tx meta.Tx) (int, error) { return tx.Sweeps().DropEndedUploads(before, sweepBatch) })
+}
+
+// bury clears away what deleted vaults left.
+func (s *Service) bury(ctx context.Context) (int, error) {
+	now := s.now()
+	return s.update(ctx, func(tx meta.Tx) (int, error) { return tx.Sweeps().Bury(now, sweepBatch) })
+}
+
+// release turns the extents of condemned bodies that no job needs into
+// garbage. Nothing can come to need them again: a new job finds its archive
+// deleted in the same kind of transaction.
+func (s *Service) release(ctx context.Context) (int, error) {
+	now := s.now()
+	return s.update(ctx, func(tx meta.Tx) (int, error) { return tx.Sweeps().Release(now, sweepBatch) })
+}
+
+// deleteGarbage deletes blobs that no row names, then forgets them.
+func (s *Service) deleteGarbage(ctx context.Context) (int, error) {
+	var garbage []moraine.Garbage
+	err := s.cfg.Meta.View(ctx, func(tx meta.Tx) (err error) {
+		garbage, err = tx.Sweeps().Garbage(sweepBatch)
+		return err
+	})
+	if err != nil || len(garbage) == 0 {
+		return 0, err
+	}
+	var gone []moraine.BlobID
+	var failed error
+	for _, g := range garbage {
+		if failed = s.cfg.Blobs.Delete(ctx, g.Ref); failed != nil {
+			break
+		}
+		gone = append(gone, g.Blob)
+	}
+	if len(gone) == 0 {
+		return 0, failed
+	}
+	// The bytes are gone for good before the rows that remember them: a crash
+	// here deletes the same blobs once more, which is no error.
+	n, err := s.update(ctx, func(tx meta.Tx) (int, error) { return len(gone), tx.Sweeps().DropGarbage(gone) })
+	return n, errors.Join(err, failed)
+}
+
+// SweepOrphans deletes blobs that no row names and returns how many. Blobs
+// become orphans when the process dies, or a commit fails, between the bytes
+// and the row.
+//
+// It asks in this order: is the blob pending, and if not, does a row name it.
+// A blob leaves Pending only after its row is committed or will never be, so
+// one that is neither pending nor named is nobody's. Young orphans stay all
+// the same, for an operator who has put back older rows and notices in time.
+func (s *Service) SweepOrphans(ctx context.Context) (int, error) {
+	walker, ok := s.cfg.Blobs.(blob.Walker)
+	if !ok {
+		return 0, nil
+	}
+	young := s.now().Add(-s.cfg.OrphanGrace)
+	removed := 0
+	var batch []blob.Info
+	flush := func() error {
+		orphans, err := s.orphans(ctx, batch)
+		batch = batch[:0]
+		if err != nil {
+			return err
+		}
+		for _, o := range orphans {
+			if err := s.cfg.Blobs.Delete(ctx, o.Ref); err != nil {
+				return err
+			}
+			removed++
+		}
+		return nil
+	}
+	err := walker.Walk(ctx, func(i blob.Info) error {
+		if i.ID.Time().After(young) || s.cfg.Pending.Has(i.ID) {
+			return nil
+		}
+		if batch = append(batch, i); len(batch) < sweepBatch {
+			return nil
+		}
+		return flush()
+	}, func(err error) {
+		s.cfg.Log.ErrorContext(ctx, "damaged place in a pack", "err", err)
+	})
+	if err == nil {
+		err = flush()
+	}
+	return removed, err
+}
+
+// orphans returns those of the given blobs that no row names. A second copy of
+// a blob that a row names elsewhere is left alone: space is cheaper than a
+// wrong guess about which copy is good.
+func (s *Service) orphans(ctx context.Context, blobs []blob.Info) ([]blob.Info, error) {
+	var orphans []blob.Info
+	err := s.cfg.Meta.View(ctx, func(tx meta.Tx) error {
+		orphans = orphans[:0]
+		for _, b := range blobs {
+			_, _, err := tx.Bodies().ByBlob(b.ID)
+			if errors.Is(err, meta.ErrNotFound) {
+				orphans = append(orphans, b)
+			} else if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	return orphans, err
+}
