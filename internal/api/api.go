@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"strconv"
 	"strings"
@@ -89,7 +90,7 @@ type call struct {
 	w      *responseWriter
 	r      *http.Request
 	target target
-	query  query
+	query  url.Values // the first value of a name counts (§1.9)
 	auth   *sigv4.Result
 	who    access.Call
 	body   *bodyReader // of a streamed operation
@@ -135,7 +136,7 @@ func (s *Server) serve(c *call) error {
 	}
 	op := c.target.op
 	c.event.Operation, c.event.Vault = op.name, c.target.vault
-	if c.query, err = parseQuery(rawQuery); err != nil {
+	if c.query, err = sigv4.ParseQuery(rawQuery); err != nil {
 		return err
 	}
 	if c.auth, err = s.cfg.Verifier.Verify(c.r.Context(), c.r, op.streamed); err != nil {
@@ -151,9 +152,6 @@ func (s *Server) serve(c *call) error {
 		return err
 	}
 	if op.streamed {
-		if c.header("Content-Length") == "" {
-			return sigv4.Refuse("T9")
-		}
 		c.body = s.newBodyReader(c)
 	}
 	return op.handle(s, c)
@@ -164,7 +162,7 @@ func (s *Server) serve(c *call) error {
 func (c *call) checkVersion() error {
 	version := c.header("x-amz-glacier-version")
 	if c.auth.Presigned && version == "" {
-		if version = c.query.get("x-amz-glacier-version"); version == "" {
+		if version = c.query.Get("x-amz-glacier-version"); version == "" {
 			version = apiVersion
 		}
 	}

@@ -197,8 +197,8 @@ func (s *Server) describeJob(c *call) error {
 
 func (s *Server) listJobs(c *call) error {
 	v, page, next, err := s.cfg.Jobs.ListJobs(c.r.Context(), c.who, c.target.vault, job.ListRequest{
-		Completed: c.query.get("completed"), StatusCode: c.query.get("statuscode"),
-		Limit: c.query.get("limit"), Marker: c.query.get("marker"),
+		Completed: c.query.Get("completed"), StatusCode: c.query.Get("statuscode"),
+		Limit: c.query.Get("limit"), Marker: c.query.Get("marker"),
 	})
 	if err != nil {
 		return err

@@ -54,7 +54,7 @@ type uploadJSON struct {
 
 func (s *Server) listMultipartUploads(c *call) error {
 	v, page, next, err := s.cfg.Vaults.ListMultipartUploads(c.r.Context(), c.who, c.target.vault,
-		c.query.get("limit"), c.query.get("marker"))
+		c.query.Get("limit"), c.query.Get("marker"))
 	if err != nil {
 		return err
 	}
@@ -79,7 +79,7 @@ type partJSON struct {
 
 func (s *Server) listParts(c *call) error {
 	v, u, page, next, err := s.cfg.Vaults.ListParts(c.r.Context(), c.who, c.target.vault,
-		moraine.UploadID(c.target.id), c.query.get("limit"), c.query.get("marker"))
+		moraine.UploadID(c.target.id), c.query.Get("limit"), c.query.Get("marker"))
 	if err != nil {
 		return err
 	}

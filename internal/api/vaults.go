@@ -45,7 +45,7 @@ func (s *Server) describeVault(c *call) error {
 }
 
 func (s *Server) listVaults(c *call) error {
-	page, next, err := s.cfg.Vaults.ListVaults(c.r.Context(), c.who, c.query.get("limit"), c.query.get("marker"))
+	page, next, err := s.cfg.Vaults.ListVaults(c.r.Context(), c.who, c.query.Get("limit"), c.query.Get("marker"))
 	if err != nil {
 		return err
 	}
