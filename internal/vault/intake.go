@@ -63,6 +63,9 @@ func truncated(err error) error {
 	if errors.As(err, &known) {
 		return err
 	}
+	if err == io.EOF {
+		err = io.ErrUnexpectedEOF // to the store, io.EOF would mean that all is well
+	}
 	return moraine.Wrap(err, moraine.BadRequest, "The request body ended before its length")
 }
 
