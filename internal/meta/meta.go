@@ -14,15 +14,20 @@ import (
 	"moraine"
 )
 
-// ErrNotFound is what a Get returns when there is no such row. Services turn it
-// into the sentence a client sees.
+// ErrNotFound is what a Get returns when there is no such row, and what Delete,
+// MarkDeleted, Move and DropJob return when there is none to change. Services
+// turn it into the sentence a client sees.
 var ErrNotFound = errors.New("no such row")
 
-// Store runs transactions. Errors of the engine carry kind Unavailable; an
-// error of fn is returned as it is.
+// Store runs transactions. Errors of the engine carry kind Unavailable, Corrupt
+// if it finds its rows damaged, Internal if it refuses a row; an error of fn is
+// returned as it is. Any error of a statement but ErrNotFound dooms the
+// transaction: it fails even if fn keeps quiet about it. If fn panics, its
+// writes are undone and the panic goes on in the caller.
 type Store interface {
 	// View runs fn on a consistent snapshot. Nothing fn does through tx may
-	// write. Views never wait for updates, nor updates for views.
+	// write. Views never wait for updates, nor updates for views. If ctx ends,
+	// so does the View.
 	View(ctx context.Context, fn func(tx Tx) error) error
 
 	// Update runs fn in a transaction that is serialisable with all others. If
@@ -32,16 +37,20 @@ type Store interface {
 	// of kind Unavailable and it is open whether the writes took effect.
 	// fn may run more than once, sees its own writes, and must not block on
 	// anything but tx. Many concurrent Updates may share one durable commit;
-	// each is undone alone.
+	// each is undone alone. If ctx ends before fn begins, fn does not run;
+	// afterwards ctx is not asked again.
 	Update(ctx context.Context, fn func(tx Tx) error) error
 
-	// Close waits for transactions under way.
+	// Close waits for transactions under way. After it everything else returns
+	// an error of kind Unavailable.
 	Close() error
 }
 
 // Tx is one transaction. It and all it returns are valid, and used by one
 // goroutine, only until fn returns. All instants are UTC with millisecond
-// precision; the zero time is stored as absent.
+// precision; the zero time is stored as absent. What rows are ordered by must be
+// present: Created of archives, uploads and jobs, Active, Due, Since. A limit of
+// zero rows gives none, except where it says otherwise.
 type Tx interface {
 	Vaults() Vaults
 	Archives() Archives
@@ -72,7 +81,8 @@ type Vaults interface {
 type Archives interface {
 	Get(id moraine.ArchiveID) (moraine.Archive, error)
 	Insert(a moraine.Archive) error
-	// MarkDeleted sets Deleted and enters the body among the condemned.
+	// MarkDeleted sets Deleted and enters the body among the condemned. To an
+	// archive that is marked already it does nothing and returns ErrNotFound.
 	MarkDeleted(id moraine.ArchiveID, at time.Time) error
 	// Scan calls fn for each archive that the query selects, ordered by
 	// Created, then by bytes of ID, streaming: memory does not depend on how
@@ -93,7 +103,8 @@ type Scan struct {
 	Limit        int64 // zero for no bound
 }
 
-// Bodies is the table of extents.
+// Bodies is the table of extents. Those of one body must not overlap, and a blob
+// is named by one extent only.
 type Bodies interface {
 	// Extents returns at most limit extents of a body in order of First,
 	// beginning with the first one that ends after offset from.
@@ -101,14 +112,15 @@ type Bodies interface {
 	// At returns the extent that begins at first.
 	At(b moraine.BodyID, first int64) (moraine.Extent, error)
 	// Put inserts e, or replaces the extent with the same First and enters the
-	// replaced blob into the garbage as of now.
+	// replaced blob, if it is another one, into the garbage as of now.
 	Put(b moraine.BodyID, e moraine.Extent, now time.Time) error
 	// ByBlob returns the body and extent that name a blob.
 	ByBlob(id moraine.BlobID) (moraine.BodyID, moraine.Extent, error)
-	// Move sets the reference of a blob, when its bytes are found elsewhere.
+	// Move sets the reference of a blob, when its bytes are found elsewhere,
+	// also if it is garbage.
 	Move(id moraine.BlobID, to moraine.BlobRef) error
 	// Condemn enters a body that nothing but jobs may name any more, for
-	// Sweeps to turn into garbage. Idempotent.
+	// Sweeps to turn into garbage. Idempotent: the first instant stays.
 	Condemn(b moraine.BodyID, since time.Time) error
 }
 

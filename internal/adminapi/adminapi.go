@@ -1,0 +1,72 @@
+// Package adminapi is the surface for the people who run a server: health,
+// metrics and profiles.
+//
+// It knows HTTP, the Prometheus text format and the names of the metrics. It
+// must not know where figures come from: the assembly hands them in. It asks
+// nobody who they are, so its listener belongs on the loopback interface.
+package adminapi
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/pprof"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+)
+
+// Config is what the handler is made of.
+type Config struct {
+	Metrics *Metrics // required
+	// Ready returns nil while the server takes requests, else why it does not.
+	Ready func(context.Context) error // zero: always ready
+	Log   *slog.Logger                // zero: discard
+}
+
+// scrapesMax bounds how many scrapes are gathered at the same time, and
+// scrapeTimeout how long one may take.
+const (
+	scrapesMax    = 4
+	scrapeTimeout = 10 * time.Second
+)
+
+// New returns the handler of the admin listener.
+func New(cfg Config) http.Handler {
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", promhttp.HandlerFor(cfg.Metrics.registry, promhttp.HandlerOpts{
+		ErrorLog:            slog.NewLogLogger(cfg.Log.Handler(), slog.LevelWarn),
+		ErrorHandling:       promhttp.ContinueOnError,
+		MaxRequestsInFlight: scrapesMax,
+		Timeout:             scrapeTimeout,
+	}))
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { say(w, http.StatusOK, "ok") })
+	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
+		if cfg.Ready == nil {
+			say(w, http.StatusOK, "ready")
+		} else if err := cfg.Ready(r.Context()); err != nil {
+			say(w, http.StatusServiceUnavailable, err.Error())
+		} else {
+			say(w, http.StatusOK, "ready")
+		}
+	})
+	mux.HandleFunc("GET /debug/pprof/", pprof.Index)
+	mux.HandleFunc("GET /debug/pprof/cmdline", pprof.Cmdline)
+	mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
+	mux.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)
+	mux.HandleFunc("POST /debug/pprof/symbol", pprof.Symbol)
+	mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
+	return mux
+}
+
+// say answers with one line of text. A client that went away misses it.
+func say(w http.ResponseWriter, status int, line string) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(status)
+	_, _ = io.WriteString(w, line+"\n")
+}

@@ -1,0 +1,140 @@
+package adminapi
+
+import (
+	"context"
+	"strconv"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+)
+
+// Sources are where the figures of a scrape come from. Each may be nil, then
+// its metric is absent; they are called from any goroutine.
+type Sources struct {
+	Fsyncs   func() int64          // files and directories synced since the start
+	DiskFree func() (int64, error) // bytes that may still be written to the data directory
+	// Census counts rows.
+	Census  func(context.Context) (Census, error)
+	Version string // of the program
+}
+
+// Census is how much unfinished work there is.
+type Census struct {
+	OpenUploads int64
+	Jobs        map[string]int64 // by state, those with none included
+}
+
+// censusTimeout bounds one counting of rows.
+const censusTimeout = 5 * time.Second
+
+// Metrics counts requests and gathers the rest when asked.
+type Metrics struct {
+	registry *prometheus.Registry
+	requests *prometheus.CounterVec
+	bytesIn  *prometheus.CounterVec
+	bytesOut *prometheus.CounterVec
+	seconds  *prometheus.HistogramVec
+}
+
+// NewMetrics assembles the metrics of one server.
+func NewMetrics(src Sources) *Metrics {
+	m := &Metrics{
+		registry: prometheus.NewRegistry(),
+		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "moraine_requests_total", Help: "Requests answered, by operation and HTTP status.",
+		}, []string{"operation", "status"}),
+		bytesIn: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "moraine_request_bytes_total", Help: "Bytes of request bodies read, by operation.",
+		}, []string{"operation"}),
+		bytesOut: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "moraine_response_bytes_total", Help: "Bytes of response bodies written, by operation.",
+		}, []string{"operation"}),
+		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "moraine_request_seconds", Help: "Time from the end of the request's header block to the end of the answer, by operation.",
+			Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 300, 1800},
+		}, []string{"operation"}),
+	}
+	build := prometheus.NewGauge(prometheus.GaugeOpts{
+		Name: "moraine_build_info", Help: "Always 1; the label names the version.",
+		ConstLabels: prometheus.Labels{"version": src.Version},
+	})
+	build.Set(1)
+	m.registry.MustRegister(
+		m.requests, m.bytesIn, m.bytesOut, m.seconds, build, newGauges(src),
+		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+	)
+	return m
+}
+
+// Request is one answered request.
+type Request struct {
+	Operation string // one of a fixed set, never a client's choice
+	Status    int
+	BytesIn   int64
+	BytesOut  int64
+	Duration  time.Duration
+}
+
+// Observe counts a request.
+func (m *Metrics) Observe(r Request) {
+	m.requests.WithLabelValues(r.Operation, strconv.Itoa(r.Status)).Inc()
+	m.bytesIn.WithLabelValues(r.Operation).Add(float64(max(r.BytesIn, 0)))
+	m.bytesOut.WithLabelValues(r.Operation).Add(float64(max(r.BytesOut, 0)))
+	m.seconds.WithLabelValues(r.Operation).Observe(r.Duration.Seconds())
+}
+
+// gauges asks its sources at every scrape.
+type gauges struct {
+	src                            Sources
+	fsyncs, diskFree, uploads, job *prometheus.Desc
+}
+
+func newGauges(src Sources) *gauges {
+	return &gauges{
+		src:      src,
+		fsyncs:   prometheus.NewDesc("moraine_fsyncs_total", "Files and directories synced to disk since the start, those of the database engine not included.", nil, nil),
+		diskFree: prometheus.NewDesc("moraine_disk_free_bytes", "Bytes that may still be written to the file system of the data directory.", nil, nil),
+		uploads:  prometheus.NewDesc("moraine_open_uploads", "Multipart uploads that are neither completed nor aborted.", nil, nil),
+		job:      prometheus.NewDesc("moraine_jobs", "Jobs that have not expired, by state.", []string{"state"}, nil),
+	}
+}
+
+// Describe implements prometheus.Collector.
+func (g *gauges) Describe(ch chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{g.fsyncs, g.diskFree, g.uploads, g.job} {
+		ch <- d
+	}
+}
+
+// Collect implements prometheus.Collector. A figure that cannot be had is
+// reported as an error of the scrape, which shows the others.
+func (g *gauges) Collect(ch chan<- prometheus.Metric) {
+	if g.src.Fsyncs != nil {
+		ch <- prometheus.MustNewConstMetric(g.fsyncs, prometheus.CounterValue, float64(g.src.Fsyncs()))
+	}
+	if g.src.DiskFree != nil {
+		if free, err := g.src.DiskFree(); err != nil {
+			ch <- prometheus.NewInvalidMetric(g.diskFree, err)
+		} else {
+			ch <- prometheus.MustNewConstMetric(g.diskFree, prometheus.GaugeValue, float64(free))
+		}
+	}
+	if g.src.Census != nil {
+		g.collectCensus(ch)
+	}
+}
+
+func (g *gauges) collectCensus(ch chan<- prometheus.Metric) {
+	ctx, cancel := context.WithTimeout(context.Background(), censusTimeout)
+	defer cancel()
+	census, err := g.src.Census(ctx)
+	if err != nil {
+		ch <- prometheus.NewInvalidMetric(g.uploads, err)
+		return
+	}
+	ch <- prometheus.MustNewConstMetric(g.uploads, prometheus.GaugeValue, float64(census.OpenUploads))
+	for state, n := range census.Jobs {
+		ch <- prometheus.MustNewConstMetric(g.job, prometheus.GaugeValue, float64(n), state)
+	}
+}

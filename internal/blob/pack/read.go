@@ -1,0 +1,299 @@
+package pack
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"hash/crc32"
+	"io"
+
+	"moraine"
+	"moraine/internal/disk"
+	"moraine/internal/treehash"
+)
+
+// chunkFrames is how many frames are read at a time.
+const chunkFrames = 8
+
+func tableEntry(table []byte, i int) uint32 {
+	return binary.LittleEndian.Uint32(table[i*frameCRCSize:])
+}
+
+func updateCRC(crc uint32, p []byte) uint32 { return crc32.Update(crc, castagnoli, p) }
+
+// blobAt finds the record of a reference and checks its header. The handle
+// must be given back.
+func (s *Store) blobAt(b moraine.BlobRef) (ref, *handle, error) {
+	r, err := parseRef(b)
+	if err != nil {
+		return ref{}, nil, err
+	}
+	n := fileName{kind: r.kind, id: r.id}
+	f, err := s.handles.get(n)
+	if isMissing(err) {
+		return ref{}, nil, gone(n, r.off)
+	}
+	if err != nil {
+		return ref{}, nil, unavailable(err)
+	}
+	if err := s.checkLive(f, n, r); err != nil {
+		s.handles.put(f)
+		return ref{}, nil, err
+	}
+	return r, f, nil
+}
+
+// checkLive says what is wrong with the record that r names, if anything.
+func (s *Store) checkLive(f disk.File, n fileName, r ref) error {
+	h, err := readHeader(f, n, r.off)
+	if err == nil && h.crc == r.crc && h.kind == kindBlob {
+		if h.dead {
+			return gone(n, r.off)
+		}
+		return nil
+	}
+	if err != nil && !isDamage(err) {
+		return unavailable(err)
+	}
+	// Either a hole covers the place, or something is wrong with it.
+	if n.kind == shared {
+		_, covered, ferr := findHole(f, n, r.off)
+		if ferr != nil {
+			return unavailable(ferr)
+		}
+		if covered {
+			return gone(n, r.off)
+		}
+	}
+	if err == nil {
+		err = errOther
+	}
+	s.stats.corruptions.Add(1)
+	return damage(n, r.off, err)
+}
+
+// findHole walks the headers of a shared pack to find the hole that covers the
+// offset off.
+func findHole(f disk.File, n fileName, off int64) (at int64, covered bool, err error) {
+	end, err := f.Size()
+	if err != nil {
+		return 0, false, err
+	}
+	sc := newScanner(f, n, end)
+	sc.damaged = func(_, to int64, _ error) error {
+		if to > off {
+			return errStop
+		}
+		return nil
+	}
+	sc.record = func(from int64, h header) error {
+		if from+h.span <= off {
+			return nil
+		}
+		if from <= off && h.kind == kindHole {
+			at, covered = from, true
+		}
+		return errStop
+	}
+	if _, err := sc.run(fileHeaderSize); err != nil && !errors.Is(err, errStop) {
+		return 0, false, err
+	}
+	return at, covered, nil
+}
+
+// errStop ends a scan that has found what it wants.
+var errStop = errors.New("stop")
+
+// Open implements blob.Store.
+func (s *Store) Open(ctx context.Context, b moraine.BlobRef, off, n int64) (io.ReadCloser, error) {
+	done, err := s.begin(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer done()
+	r, f, err := s.blobAt(b)
+	if err != nil {
+		return nil, err
+	}
+	if off < 0 || n < 0 || off > r.size || n > r.size-off {
+		s.handles.put(f)
+		return nil, moraine.Errorf(moraine.Invalid, "%d bytes from %d do not lie in a blob of %d", n, off, r.size)
+	}
+	return &reader{ctx: ctx, s: s, f: f, at: r, pos: off, end: off + n}, nil
+}
+
+// reader reads a range of a blob. One goroutine uses it.
+type reader struct {
+	ctx  context.Context // of the call of Open
+	s    *Store
+	f    *handle // nil after Close
+	at   ref
+	pos  int64 // in the blob, of the next byte
+	end  int64
+	err  error  // kept: damage does not heal by reading on
+	buf  []byte // borrowed; nil before the first read and after the last
+	have []byte // checked and not yet delivered, part of buf
+
+	table      []byte // a part of the frame table
+	tableFirst int64  // the number of the first frame in it
+}
+
+// tableWindow is how many bytes of the frame table are read at a time: those
+// of 256 MiB of data, so that a disk seldom has to seek for them.
+const tableWindow = 16 << 10
+
+func (r *reader) Read(p []byte) (int, error) {
+	if len(p) == 0 {
+		return 0, nil
+	}
+	if len(r.have) == 0 {
+		if err := r.next(); err != nil {
+			return 0, err
+		}
+	}
+	n := copy(p, r.have)
+	r.have = r.have[n:]
+	r.pos += int64(n)
+	r.s.stats.readBytes.Add(int64(n))
+	return n, nil
+}
+
+// next reads and checks the frames that begin with the one of r.pos.
+func (r *reader) next() error {
+	switch {
+	case r.err != nil:
+		return r.err
+	case r.f == nil:
+		return moraine.Errorf(moraine.Invalid, "read of a closed blob")
+	case r.pos == r.end:
+		r.release()
+		return io.EOF
+	}
+	if r.err = r.ctx.Err(); r.err != nil {
+		return r.err
+	}
+	first := r.pos / frameSize
+	from := first * frameSize
+	to := min(from+chunkFrames*frameSize, roundUp(r.end, frameSize), r.at.size)
+	if r.buf == nil {
+		r.buf = r.s.bufs.get(min(chunkFrames*frameSize, r.at.size))
+	}
+	p := r.buf[:to-from]
+	if r.err = r.fill(p, first); r.err != nil {
+		return r.err
+	}
+	r.have = p[r.pos-from : min(to, r.end)-from]
+	return nil
+}
+
+func (r *reader) fill(p []byte, first int64) error {
+	n := fileName{kind: r.at.kind, id: r.at.id}
+	off := r.at.dataAt() + first*frameSize
+	if rest := r.at.dataAt() + r.end - off - int64(len(p)); rest > 0 {
+		disk.WillRead(r.f, off+int64(len(p)), min(rest, 2*chunkFrames*frameSize))
+	}
+	if err := readAt(r.f, p, off); err != nil {
+		return faulty(n, off, err)
+	}
+	for i := 0; i*frameSize < len(p); i++ {
+		want, err := r.crc(first + int64(i))
+		if err != nil {
+			return faulty(n, r.at.tableAt(), err)
+		}
+		if crcOf(p[i*frameSize:min(len(p), (i+1)*frameSize)]) != want {
+			return r.bad(n, off+int64(i)*frameSize)
+		}
+	}
+	return nil
+}
+
+// bad is the error for a frame that fails its check: the blob may have been
+// deleted since it was opened.
+func (r *reader) bad(n fileName, off int64) error {
+	if err := r.s.checkLive(r.f, n, r.at); err != nil {
+		return err
+	}
+	r.s.stats.corruptions.Add(1)
+	return damage(n, off, errCRC)
+}
+
+// crc returns the stored CRC of a frame.
+func (r *reader) crc(frame int64) (uint32, error) {
+	i := (frame - r.tableFirst) * frameCRCSize
+	if i < 0 || i >= int64(len(r.table)) {
+		n := min(tableWindow, (r.at.frames()-frame)*frameCRCSize)
+		if last := roundUp(r.end, frameSize) / frameSize; n > (last-frame)*frameCRCSize {
+			n = (last - frame) * frameCRCSize
+		}
+		r.table = make([]byte, n)
+		r.tableFirst = frame
+		if err := readAt(r.f, r.table, r.at.tableAt()+frame*frameCRCSize); err != nil {
+			r.table = nil
+			return 0, err
+		}
+		i = 0
+	}
+	return tableEntry(r.table[i:], 0), nil
+}
+
+func (r *reader) release() {
+	if r.buf != nil {
+		r.s.bufs.put(r.buf)
+		r.buf, r.have = nil, nil
+	}
+}
+
+func (r *reader) Close() error {
+	r.release()
+	if r.f != nil {
+		r.s.handles.put(r.f)
+		r.f = nil
+	}
+	return nil
+}
+
+// Leaves implements blob.Store. All digests of the blob are read, since the
+// checksum in the trailer covers them together.
+func (s *Store) Leaves(ctx context.Context, b moraine.BlobRef, first, n int64) ([]treehash.Digest, error) {
+	done, err := s.begin(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer done()
+	r, f, err := s.blobAt(b)
+	if err != nil {
+		return nil, err
+	}
+	defer s.handles.put(f)
+	if first < 0 || n < 0 || first > r.leaves() || n > r.leaves()-first {
+		return nil, moraine.Errorf(moraine.Invalid, "%d leaves from %d are not in a blob of %d", n, first, r.leaves())
+	}
+	name := fileName{kind: r.kind, id: r.id}
+	buf := s.bufs.get(min(treehash.LeafSize, r.tableEnd()-r.digestsAt()))
+	defer s.bufs.put(buf)
+	leaves := make([]treehash.Digest, n)
+	v := verifier{f: f, name: name, buf: buf}
+	if err := v.digests(r.shape, first, leaves); err != nil {
+		if live := s.checkLive(f, name, r); live != nil {
+			return nil, live
+		}
+		if isDamage(err) {
+			s.stats.corruptions.Add(1)
+		}
+		return nil, faulty(name, r.digestsAt(), err)
+	}
+	return leaves, nil
+}
+
+// digests reads leaf digests. They are to be trusted only if it returns nil.
+func (v *verifier) digests(at shape, first int64, leaves []treehash.Digest) error {
+	return v.tail(at, func(off int64, p []byte) {
+		for i := range leaves {
+			from := (first + int64(i)) * digestSize
+			lo, hi := max(from, off), min(from+digestSize, off+int64(len(p)))
+			if lo < hi {
+				copy(leaves[i][lo-from:], p[lo-off:hi-off])
+			}
+		}
+	})
+}

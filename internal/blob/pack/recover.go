@@ -1,0 +1,187 @@
+package pack
+
+import (
+	"errors"
+	"os"
+
+	"moraine/internal/disk"
+	"moraine/internal/treehash"
+)
+
+// recoverReadMax bounds the data of large files that recovery reads. Files
+// beyond it are judged by all but their data; one that a crash tore there is
+// kept as a blob that no row names, to be found by the search for orphans.
+const recoverReadMax = 1 << 30
+
+// recover brings the files in open/ to the state in which the sealer can move
+// them, removes those that never became blobs, and moves the others. A file
+// that cannot be read now stays, and everything else goes on.
+func (s *Store) recover() error {
+	var names []fileName
+	err := s.fs.List(s.openDir(), func(base string) error {
+		if n, ok := parseFileName(base); ok {
+			names = append(names, n)
+		}
+		return nil
+	})
+	if err != nil {
+		return unavailable(err)
+	}
+	budget := int64(recoverReadMax)
+	var good []fileName
+	for _, n := range names {
+		end, err := s.recoverFile(n, &budget)
+		switch {
+		case err != nil:
+			s.log.Error("unfinished file could not be recovered and stays", "file", n.base(), "error", err)
+			u, err := s.addUnsealed(n)
+			if err != nil {
+				return err
+			}
+			u.end.Store(endUnknown)
+		case end == 0:
+			s.log.Info("unfinished file removed", "file", n.base())
+			if err := s.remove(s.openPath(n)); err != nil {
+				return unavailable(err)
+			}
+		default:
+			u, err := s.addUnsealed(n)
+			if err != nil {
+				return err
+			}
+			u.end.Store(end)
+			good = append(good, n)
+		}
+	}
+	s.sealer.seal(good)
+	return nil
+}
+
+// endUnknown is the end of a file that could not be read.
+const endUnknown = 1 << 62
+
+// recoverFile finds the end of the good records of a file, 0 if there are none.
+func (s *Store) recoverFile(n fileName, budget *int64) (end int64, err error) {
+	f, err := s.fs.Open(s.openPath(n), os.O_RDWR)
+	if err != nil {
+		return 0, err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	size, err := f.Size()
+	if err != nil {
+		return 0, err
+	}
+	rec := &recovery{
+		verifier: verifier{f: f, name: n, buf: make([]byte, treehash.LeafSize)},
+		file:     f, size: size,
+	}
+	if n.kind == shared {
+		return rec.sharedEnd(s)
+	}
+	return rec.singleEnd(budget)
+}
+
+// recovery reads one file of open/.
+type recovery struct {
+	verifier
+	file disk.File
+	size int64
+}
+
+// singleEnd returns the end of a large file, 0 if it is torn.
+func (rc *recovery) singleEnd(budget *int64) (int64, error) {
+	h, err := readHeader(rc.f, rc.name, fileHeaderSize)
+	if err == nil {
+		err = checkFileHeader(rc.f, rc.name)
+	}
+	at := shape{kind: single, off: fileHeaderSize, size: h.size}
+	if err == nil {
+		err = rc.structure(at)
+	}
+	if *budget -= h.size; err == nil && *budget >= 0 {
+		_, err = rc.frames(at, nil)
+	}
+	switch {
+	case isDamage(err):
+		return 0, nil
+	case err != nil:
+		return 0, err
+	}
+	return at.end(), nil
+}
+
+// sharedEnd finds where the good records of a shared pack end and marks what a
+// crash tore before that.
+func (rc *recovery) sharedEnd(s *Store) (int64, error) {
+	base, err := rc.lastBatch()
+	if err != nil {
+		return 0, err
+	}
+	if base == 0 {
+		return 0, nil // no record was ever written
+	}
+	end, torn, err := rc.checkBatch(base)
+	if err != nil {
+		return 0, err
+	}
+	for _, t := range torn {
+		s.log.Warn("unacknowledged bytes set aside after a crash", "file", rc.name.base(), "offset", t.from, "bytes", t.to-t.from)
+		var p [headerSize]byte
+		header{kind: kindTorn, span: t.to - t.from, base: base, dead: true}.encode(p[:], rc.name.id, shared, t.from)
+		if _, err := rc.file.WriteAt(p[:], t.from); err != nil {
+			return 0, err
+		}
+	}
+	// What is good becomes durable before it is sealed: this process may have
+	// read it from a cache that a failed sync left ahead of the disk.
+	if err := rc.file.Sync(); err != nil {
+		return 0, err
+	}
+	return end, nil
+}
+
+// lastBatch is the offset of the last batch that was begun, 0 if none was.
+func (rc *recovery) lastBatch() (int64, error) {
+	var last int64
+	sc := newScanner(rc.f, rc.name, rc.size)
+	sc.damaged = func(int64, int64, error) error { return nil }
+	sc.record = func(_ int64, h header) error {
+		last = max(last, h.base)
+		return nil
+	}
+	_, err := sc.run(fileHeaderSize)
+	return last, err
+}
+
+// checkBatch reads the records from offset base on and returns the end of the
+// last good one and the ranges before that in which there is none.
+func (rc *recovery) checkBatch(base int64) (end int64, torn []hole, err error) {
+	end = base
+	sc := newScanner(rc.f, rc.name, rc.size)
+	sc.damaged = func(int64, int64, error) error { return nil }
+	sc.record = func(off int64, h header) error {
+		if off+h.span <= base || h.kind == kindEnd {
+			return nil
+		}
+		if off >= base && h.kind == kindBlob && !h.dead {
+			at := shape{kind: shared, off: off, size: h.size}
+			err := rc.structure(at)
+			if err == nil {
+				_, err = rc.frames(at, nil)
+			}
+			if isDamage(err) {
+				return nil
+			}
+			if err != nil {
+				return err
+			}
+		}
+		if off > end {
+			torn = append(torn, hole{end, off})
+		}
+		end = off + h.span
+		return nil
+	}
+	_, err = sc.run(fileHeaderSize)
+	return end, torn, err
+}

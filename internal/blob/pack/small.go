@@ -1,0 +1,345 @@
+package pack
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"sync"
+
+	"moraine"
+	"moraine/internal/blob"
+	"moraine/internal/disk"
+	"moraine/internal/treehash"
+)
+
+// putSmall receives a blob into memory and has the appender write it.
+func (s *Store) putSmall(ctx context.Context, id moraine.BlobID, r io.Reader, size int64) (ref, error) {
+	span := shape{kind: shared, off: fileHeaderSize, size: size}.span()
+	if err := s.room.Acquire(ctx, span); err != nil {
+		return ref{}, err
+	}
+	defer s.room.Release(span)
+	s.stats.buffered.Add(span)
+	defer s.stats.buffered.Add(-span)
+	buf := s.bufs.get(span)
+	defer s.bufs.put(buf)
+
+	data := buf[headerSize:][:size]
+	if err := fillLast(r, data); err != nil {
+		return ref{}, err
+	}
+	t := tail{crcs: make([]uint32, 0, (size+frameSize-1)/frameSize)}
+	var err error
+	if t.digests, err = digests(r, size, func() []treehash.Digest { return []treehash.Digest{treehash.Leaf(data)} }); err != nil {
+		return ref{}, err
+	}
+	t.addFrames(data)
+	rest := buf[headerSize+size:]
+	clear(rest)
+	a := &addition{id: id, size: size, record: buf, tailCRC: t.encode(rest), done: make(chan error, 1)}
+	s.appender.queue(a)
+	// The record is with the appender; it answers even if ctx ends.
+	if err := <-a.done; err != nil {
+		return ref{}, err
+	}
+	return a.at, nil
+}
+
+// digests asks r for its leaf digests, if it has them, else computes them.
+func digests(r io.Reader, size int64, compute func() []treehash.Digest) ([]treehash.Digest, error) {
+	d, ok := r.(blob.Digester)
+	if !ok {
+		return compute(), nil
+	}
+	leaves := d.Leaves()
+	if want := (shape{size: size}).leaves(); int64(len(leaves)) != want {
+		return nil, fmt.Errorf("reader has %d leaf digests for %d leaves", len(leaves), want)
+	}
+	return leaves, nil
+}
+
+// addition is a record on its way into the current shared pack.
+type addition struct {
+	id      moraine.BlobID
+	size    int64
+	record  []byte // complete but for header and trailer, which depend on the place
+	tailCRC uint32
+	at      ref        // set before done
+	done    chan error // takes one value
+}
+
+// place completes the record for its place.
+func (a *addition) place(id packID, off, base int64) {
+	a.at = ref{id: id, shape: shape{kind: shared, off: off, size: a.size}}
+	h := header{kind: kindBlob, blob: a.id, size: a.size, span: int64(len(a.record)), base: base}
+	a.at.crc = h.encode(a.record, id, shared, off)
+	t := trailer{sum: sumOf(a.tailCRC, a.record), span: h.span}
+	t.encode(a.record[len(a.record)-trailerSize:], id, a.at.trailerAt())
+}
+
+const (
+	// batchMax bounds the bytes of a batch: those of more wait for the next.
+	batchMax = 16 << 20
+	// stageSize is the buffer in which records are put together for one write.
+	stageSize = 1 << 20
+	// allocateStep is how far the space of a pack is reserved ahead. Full
+	// disks are found here, before anything is written.
+	allocateStep = 16 << 20
+	// zeroStep is how far zeros are written ahead of small batches, in the same
+	// sync. The next batches then overwrite blocks that exist and are written,
+	// and their sync has no metadata to save: half the time on the disks we
+	// measured. Batches above zeroBatchMax gain less than the zeros cost.
+	zeroStep     = 1 << 20
+	zeroBatchMax = 128 << 10
+)
+
+// appender appends to the current shared pack. All its fields but those under
+// mu belong to its goroutine.
+type appender struct {
+	s *Store
+
+	mu      sync.Mutex // guards waiting and closed
+	waiting []*addition
+	wake    chan struct{} // holds at most one value; closed to stop
+	stopped chan struct{}
+
+	cur   *current // nil before the first record and between packs
+	stage []byte   // empty between writes
+	zeros []byte
+}
+
+// current is the shared pack being appended to.
+type current struct {
+	name      fileName
+	f         disk.File
+	state     *unsealed // its end is where the next batch goes
+	allocated int64
+	zeroed    int64 // bytes before this offset exist on disk
+	named     bool  // the name is durable
+}
+
+func newAppender(s *Store) *appender {
+	return &appender{s: s, wake: make(chan struct{}, 1), stopped: make(chan struct{})}
+}
+
+// queue hands over a record. Whoever calls is inside a call that Close waits
+// for, so the appender is running.
+func (a *appender) queue(add *addition) {
+	a.mu.Lock()
+	a.waiting = append(a.waiting, add)
+	a.mu.Unlock()
+	select {
+	case a.wake <- struct{}{}:
+	default: // it will look
+	}
+}
+
+// take removes the next batch from the queue.
+func (a *appender) take() []*addition {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	n, size := 0, 0
+	for n < len(a.waiting) && (n == 0 || size+len(a.waiting[n].record) <= batchMax) {
+		size += len(a.waiting[n].record)
+		n++
+	}
+	batch := a.waiting[:n:n]
+	if a.waiting = a.waiting[n:]; len(a.waiting) == 0 {
+		a.waiting = nil
+	}
+	return batch
+}
+
+// run writes batch after batch; while one is synced the next gathers.
+func (a *appender) run() {
+	defer close(a.stopped)
+	for range a.wake {
+		for batch := a.take(); len(batch) > 0; batch = a.take() {
+			err := a.append(batch)
+			for _, add := range batch {
+				add.done <- err
+			}
+		}
+	}
+	if a.cur != nil {
+		a.seal()
+	}
+}
+
+func (a *appender) stop() {
+	close(a.wake)
+	<-a.stopped
+}
+
+// append makes a batch durable.
+func (a *appender) append(batch []*addition) error {
+	if a.cur == nil {
+		if err := a.begin(); err != nil {
+			return unavailable(err)
+		}
+	}
+	c := a.cur
+	base := c.state.end.Load()
+	end := base
+	for _, add := range batch {
+		add.place(c.name.id, end, base)
+		end += int64(len(add.record))
+	}
+	if err := a.reserve(end); err != nil {
+		// Nothing was written: the pack is as good as before.
+		return unavailable(err)
+	}
+	if err := a.write(batch, base, end); err != nil {
+		// What the file holds after base is unknown, and may change when it is
+		// read again. No reference to it was given out: the pack ends at base.
+		a.seal()
+		return unavailable(err)
+	}
+	// Durable now: every record of the batch and the name of the pack. A crash
+	// on the next line leaves records that no row names yet.
+	c.state.end.Store(end)
+	a.s.stats.batches.Add(1)
+	a.s.stats.batchRecords.Add(int64(len(batch)))
+	if end >= a.s.cfg.PackSize {
+		a.seal()
+	}
+	return nil
+}
+
+// begin makes a new current pack. Its header becomes durable with the first
+// batch; a crash before that leaves a file without records, which Open removes.
+func (a *appender) begin() error {
+	name := fileName{kind: shared, id: newPackID(a.s.cfg.Now())}
+	state, err := a.s.addUnsealed(name)
+	if err != nil {
+		return err
+	}
+	state.end.Store(fileHeaderSize)
+	f, err := a.s.create(name)
+	if err != nil {
+		a.s.dropUnsealed(name)
+		return err
+	}
+	a.cur = &current{name: name, f: f, state: state}
+	if err := a.writeFileHeader(); err != nil {
+		a.seal()
+		return err
+	}
+	return nil
+}
+
+func (a *appender) writeFileHeader() error {
+	if err := a.reserve(fileHeaderSize); err != nil {
+		return err
+	}
+	var h [fileHeaderSize]byte
+	fileHeader{kind: shared, id: a.cur.name.id, made: a.s.cfg.Now().UnixMilli()}.encode(h[:])
+	_, err := a.cur.f.WriteAt(h[:], 0)
+	return err
+}
+
+// reserve makes sure that the pack has space up to end.
+func (a *appender) reserve(end int64) error {
+	c := a.cur
+	if end <= c.allocated {
+		return nil
+	}
+	to := roundUp(end+headerSize, allocateStep) // with room for the end record
+	if most := roundUp(a.s.cfg.PackSize, recordAlign) + headerSize; to > most {
+		to = max(most, end+headerSize)
+	}
+	err := disk.Allocate(c.f, c.allocated, to-c.allocated)
+	if disk.IsFull(err) {
+		to = end + headerSize
+		err = disk.Allocate(c.f, c.allocated, to-c.allocated)
+	}
+	if err != nil {
+		return err
+	}
+	c.allocated = to
+	return nil
+}
+
+// write writes a batch at base, with zeros behind it if that pays, and syncs.
+func (a *appender) write(batch []*addition, base, end int64) error {
+	c := a.cur
+	if a.stage == nil {
+		a.stage = make([]byte, 0, stageSize)
+		a.zeros = make([]byte, zeroStep)
+	}
+	at := base // of the stage in the file
+	flush := func() error {
+		if len(a.stage) == 0 {
+			return nil
+		}
+		_, err := c.f.WriteAt(a.stage, at)
+		at += int64(len(a.stage))
+		a.stage = a.stage[:0]
+		return err
+	}
+	defer func() { a.stage = a.stage[:0] }()
+	for _, add := range batch {
+		if len(a.stage)+len(add.record) > stageSize {
+			if err := flush(); err != nil {
+				return err
+			}
+		}
+		if len(add.record) > stageSize {
+			if _, err := c.f.WriteAt(add.record, at); err != nil {
+				return err
+			}
+			at += int64(len(add.record))
+			continue
+		}
+		a.stage = append(a.stage, add.record...)
+	}
+	if err := flush(); err != nil {
+		return err
+	}
+	if err := a.zeroAhead(base, end); err != nil {
+		return err
+	}
+	if err := c.f.Sync(); err != nil {
+		return err
+	}
+	// Durable now: the bytes. A crash on the next line may lose the name of a
+	// new pack, and with it a batch that nobody was told about.
+	if !c.named {
+		if err := a.s.fs.SyncDir(a.s.openDir()); err != nil {
+			return err
+		}
+		c.named = true
+	}
+	return nil
+}
+
+// zeroAhead writes zeros after the batch [base, end) if it ran past those
+// written before and is small.
+func (a *appender) zeroAhead(base, end int64) error {
+	c := a.cur
+	if end <= c.zeroed {
+		return nil
+	}
+	c.zeroed = end
+	if end-base > zeroBatchMax {
+		return nil
+	}
+	n := min(zeroStep, c.allocated-end)
+	if n <= 0 {
+		return nil
+	}
+	c.zeroed += n
+	_, err := c.f.WriteAt(a.zeros[:n], end)
+	return err
+}
+
+// seal ends the current pack where its durable records end and leaves it to
+// the sealer. An error of closing tells nothing new: whatever counts is synced.
+func (a *appender) seal() {
+	c := a.cur
+	a.cur = nil
+	if err := c.f.Close(); err != nil {
+		a.s.log.Warn("pack file closed with an error", "file", c.name.base(), "error", err)
+	}
+	a.s.sealer.queue(c.name)
+}

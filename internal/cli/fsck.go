@@ -1,0 +1,73 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"moraine/internal/server"
+)
+
+func newFsck(e *env) *cobra.Command {
+	f := server.Fsck{Out: e.stdout}
+	cmd := &cobra.Command{
+		Use:   "fsck",
+		Short: "Check a data directory: read every byte that a row names",
+		Long: strings.TrimSpace(`
+Check a data directory that no server is using. The rows are examined, the
+records in the packs are gone through, and every byte of every archive, upload
+and inventory is read and compared with its digests.
+
+Blobs that nothing names are counted and are no damage: a crash leaves them, and
+the server removes them.
+
+With --rebuild-index, a reference in the rows that leads nowhere is corrected if
+the packs hold the blob elsewhere. Nothing else is changed.
+
+Exit status: 0 all is well, 1 something is lost or damaged, 2 the check could
+not be finished.`),
+		Args: cobra.NoArgs,
+	}
+	file := cmd.Flags().String("config", "", "YAML file with settings, for data")
+	cmd.Flags().String("data", "./moraine-data", "data directory")
+	cmd.Flags().BoolVar(&f.Rebuild, "rebuild-index", false, "correct references that lead nowhere")
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		cfg, err := load(e, cmd, *file)
+		if err != nil {
+			return err
+		}
+		f.Data, f.Log = cfg.Data, newLog(e, cfg.Log)
+		res, err := f.Run(cmd.Context())
+		if err != nil {
+			return &exit{exitUsage, fmt.Errorf("the check could not be finished: %w", err)}
+		}
+		fmt.Fprintf(e.stdout, "blobs whole: %d (%d bytes)\nplaces damaged: %d\n", res.Blobs, res.Bytes, res.Places)
+		fmt.Fprintf(e.stdout, "orphans: %d (%d bytes)\nreferences mended: %d\n", res.Orphans, res.OrphanBytes, res.Mended)
+		fmt.Fprintf(e.stdout, "extents present: %d\nextents missing: %d\nextents damaged: %d\n", res.Extents, res.Missing, res.Damaged)
+		if !res.Clean() {
+			return &exit{exitFailed, errors.New("something is lost or damaged, see above; restore it from a backup")}
+		}
+		return nil
+	}
+	return cmd
+}
+
+func newPack(e *env) *cobra.Command {
+	parent := &cobra.Command{Use: "pack", Short: "Look into packs", Args: cobra.NoArgs}
+	parent.AddCommand(&cobra.Command{
+		Use:   "dump FILE...",
+		Short: "Print the records of pack files",
+		Args:  cobra.MinimumNArgs(1),
+		RunE: func(cmd *cobra.Command, files []string) error {
+			for _, name := range files {
+				if err := server.DumpPack(cmd.Context(), name, e.stdout); err != nil {
+					return &exit{exitFailed, err}
+				}
+			}
+			return nil
+		},
+	})
+	return parent
+}

@@ -1,0 +1,124 @@
+package cli
+
+import (
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"moraine/internal/config"
+	"moraine/internal/server"
+)
+
+const serveManual = `Serve the Glacier vault API from a data directory until SIGTERM or SIGINT, then
+finish the requests under way and exit with status 0. SIGHUP reads the
+certificate again.
+
+At the first start the account and its root key are generated and kept in the
+data directory, readable by its owner alone; the start-up text shows a command
+that uses them. The log goes to standard error.
+
+Every setting can be a flag, an environment variable or a key of the YAML file
+that --config or MORAINE_CONFIG names. A flag wins over a variable, a variable
+over the file, the file over the default. Names nobody knows are errors. Dots in
+a key are levels of the file:
+
+  tls:
+    cert: /etc/moraine/cert.pem
+    key: /etc/moraine/key.pem
+
+A duration is written as in 30s, 5m or 24h; a size as a number of bytes or as in
+64KiB; a list with commas between its items.
+
+Settings:
+
+`
+
+func newServe(e *env) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "serve",
+		Short: "Serve the API; `moraine serve --help` is the manual",
+		Long:  serveManual + config.Manual(),
+		Args:  cobra.NoArgs,
+	}
+	file := addSettings(cmd)
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		cfg, err := load(e, cmd, *file)
+		if err != nil {
+			return err
+		}
+		// SIGHUP must not end the process, whether or not there is something to
+		// reload.
+		reload := make(chan os.Signal, 1)
+		signal.Notify(reload, syscall.SIGHUP)
+		defer signal.Stop(reload)
+		err = server.Run(cmd.Context(), cfg, server.Options{
+			Out: e.stdout, Log: newLog(e, cfg.Log), Reload: reload, Version: version(),
+		})
+		if err != nil {
+			return &exit{exitFailed, err}
+		}
+		return nil
+	}
+	// The manual lists the flags with their variables and keys.
+	cmd.SetHelpTemplate(`Usage: {{.UseLine}}
+
+{{.Long}}
+`)
+	return cmd
+}
+
+// addSettings gives cmd a flag per setting, and --config.
+func addSettings(cmd *cobra.Command) (file *string) {
+	file = cmd.Flags().String("config", "", "YAML file with settings")
+	config.AddFlags(cmd.Flags())
+	return file
+}
+
+// load reads the settings that cmd was given.
+func load(e *env, cmd *cobra.Command, file string) (config.Config, error) {
+	cfg, err := config.Load(config.Sources{Flags: cmd.Flags(), Environ: e.environ, File: file})
+	if err != nil {
+		return cfg, &exit{exitUsage, err}
+	}
+	return cfg, nil
+}
+
+func newLog(e *env, cfg config.Log) *slog.Logger {
+	opts := &slog.HandlerOptions{Level: cfg.Level}
+	if cfg.Format == "json" {
+		return slog.New(slog.NewJSONHandler(e.stderr, opts))
+	}
+	return slog.New(slog.NewTextHandler(e.stderr, opts))
+}
+
+func newConfig(e *env) *cobra.Command {
+	parent := &cobra.Command{Use: "config", Short: "Look at settings", Args: cobra.NoArgs}
+	check := &cobra.Command{
+		Use:   "check",
+		Short: "Check the settings and print the effective ones, without secrets",
+		Long: strings.TrimSpace(`
+Read the settings as "moraine serve" would, from the same flags, variables and
+file, check them, and print the effective ones as a file that gives them again.
+Secrets are not printed. Nothing else is opened.`),
+		Args: cobra.NoArgs,
+	}
+	file := addSettings(check)
+	check.RunE = func(cmd *cobra.Command, _ []string) error {
+		cfg, err := load(e, cmd, *file)
+		if err != nil {
+			return err
+		}
+		for _, warning := range cfg.Warnings() {
+			cmd.PrintErrln("moraine: warning:", warning)
+		}
+		_, err = io.WriteString(e.stdout, cfg.Print())
+		return err
+	}
+	parent.AddCommand(check)
+	return parent
+}

@@ -1,0 +1,165 @@
+package config
+
+import (
+	"strings"
+	"time"
+
+	"moraine"
+	"moraine/internal/sigv4"
+)
+
+// EnvPrefix begins the name of every environment variable of a setting.
+const EnvPrefix = "MORAINE_"
+
+// Setting describes one setting. Its names in the three places it can come
+// from are derived from Key.
+type Setting struct {
+	Key     string // in the file: a path with dots
+	Default string // as it would be written in the file; "" for none
+	Type    string // what a value looks like, for the manual
+	EnvOnly bool   // an environment variable alone, for secrets and their kin
+	Secret  bool   // the value is never shown
+	Doc     string
+
+	set func(c *Config, value string) error
+	get func(c *Config) string
+}
+
+// Flag is the name of the command-line flag, without dashes.
+func (s *Setting) Flag() string { return strings.NewReplacer(".", "-", "_", "-").Replace(s.Key) }
+
+// Env is the name of the environment variable.
+func (s *Setting) Env() string {
+	return EnvPrefix + strings.ToUpper(strings.ReplaceAll(s.Key, ".", "_"))
+}
+
+// Settings returns the table of all settings in the order of the manual.
+func Settings() []Setting {
+	var all []Setting
+	for _, group := range [][]Setting{
+		placeSettings(), identitySettings(), transportSettings(),
+		operatorSettings(), lifetimeSettings(), boundSettings(), authSettings(),
+	} {
+		all = append(all, group...)
+	}
+	return all
+}
+
+func placeSettings() []Setting {
+	return []Setting{
+		text("listen", "127.0.0.1:8080", "host:port",
+			"Address of the Glacier API. GET /healthz answers 200 on it when the server is ready.",
+			func(c *Config) *string { return &c.Listen }),
+		text("data", "./moraine-data", "directory",
+			"Data directory, made if it does not exist. One process at a time may use it.",
+			func(c *Config) *string { return &c.Data }),
+	}
+}
+
+func identitySettings() []Setting {
+	root := []Setting{
+		text("account_id", "", "twelve digits",
+			"Account that owns the vaults. Without it an id is generated at the first start and kept in the data directory; a data directory in use never changes its account.",
+			func(c *Config) *moraine.AccountID { return &c.Root.Account }),
+		text("root_access_key_id", "", "access key id",
+			"Access key id of the root identity. Without it a key pair is generated at the first start and kept in the file credentials of the data directory.",
+			func(c *Config) *string { return &c.Root.KeyID }),
+		{
+			Key: "root_secret_access_key", Type: "secret access key", Secret: true,
+			Doc: "Secret access key of the root identity. Goes with root_access_key_id.",
+			set: func(c *Config, v string) error { c.Root.Secret = append(sigv4.Secret(nil), v...); return nil },
+			get: func(*Config) string { return "" },
+		},
+	}
+	root[1].EnvOnly, root[2].EnvOnly = true, true
+	return append(root,
+		text("region", "", "region",
+			"Default region, served besides those of regions. Without it the first of regions.",
+			func(c *Config) *moraine.Region { return &c.Region }),
+		Setting{
+			Key: "regions", Default: "us-east-1", Type: "list of regions",
+			Doc: "Regions served. Requests signed for another region are refused. If region is set and regions is not, region is the only one.",
+			set: func(c *Config, v string) error { c.Regions = parseRegions(v); return nil },
+			get: func(c *Config) string { return printRegions(c.Regions) },
+		})
+}
+
+func transportSettings() []Setting {
+	return []Setting{
+		text("tls.cert", "", "file",
+			"Certificate chain of the API listener, PEM. Read again on SIGHUP; if that fails the old one stays in use.",
+			func(c *Config) *string { return &c.TLS.Cert }),
+		text("tls.key", "", "file", "Private key that goes with tls.cert, PEM.",
+			func(c *Config) *string { return &c.TLS.Key }),
+		yesNo("allow_plaintext",
+			"Serve HTTP without TLS on an address that is not loopback. Only behind a proxy that ends TLS, or on a network you trust with every byte.",
+			func(c *Config) *bool { return &c.AllowPlaintext }),
+		duration("drain_timeout", "30s",
+			"How long requests under way may take to finish after SIGTERM or SIGINT. What is left then is cut off.",
+			func(c *Config) *time.Duration { return &c.DrainTimeout }),
+	}
+}
+
+func operatorSettings() []Setting {
+	return []Setting{
+		text("admin.listen", "127.0.0.1:8081", "host:port",
+			"Address for operators: /metrics, /healthz, /readyz and /debug/pprof/, without authentication. Empty: none.",
+			func(c *Config) *string { return &c.Admin.Listen }),
+		yesNo("allow_remote_admin", "Let admin.listen be an address that is not loopback.",
+			func(c *Config) *bool { return &c.Admin.AllowRemote }),
+		text("log.format", "text", "text or json", "Form of the log, which goes to standard error.",
+			func(c *Config) *string { return &c.Log.Format }),
+		{
+			Key: "log.level", Default: "info", Type: "debug, info, warn or error", Doc: "Least severity that is logged.",
+			set: func(c *Config, v string) error { return setLevel(&c.Log.Level, v) },
+			get: func(c *Config) string { return strings.ToLower(c.Log.Level.String()) },
+		},
+	}
+}
+
+func lifetimeSettings() []Setting {
+	return []Setting{
+		{
+			Key: "job.delay", Default: "0s", Type: "duration, or tier=duration list",
+			Doc: "How long a retrieval job waits before it runs: one duration for all tiers, or a list such as expedited=1m,standard=3h,bulk=5h in which a tier left out waits 0s.",
+			set: func(c *Config, v string) (err error) { c.JobDelay, err = parseDelays(v); return err },
+			get: func(c *Config) string { return printDelays(c.JobDelay) },
+		},
+		duration("job.retention", "24h", "How long a finished job and its output are kept. At least 24h.",
+			func(c *Config) *time.Duration { return &c.JobRetention }),
+		duration("upload.retention", "24h",
+			"How long a multipart upload lives without activity, and how long a completed or aborted one is remembered. At least 24h.",
+			func(c *Config) *time.Duration { return &c.UploadRetention }),
+		yesNo("allow_short_retention", "For tests: let job.retention and upload.retention be less than 24h.",
+			func(c *Config) *bool { return &c.AllowShortRetention }),
+		duration("inventory.interval", "0s",
+			"How often a vault that was written to is inventoried. 0s: inventories and vault figures are always current.",
+			func(c *Config) *time.Duration { return &c.InventoryInterval }),
+	}
+}
+
+func boundSettings() []Setting {
+	return []Setting{
+		size("http.max_header_bytes", "64KiB", "Largest header block of a request.",
+			func(c *Config) *int64 { return &c.HTTP.MaxHeaderBytes }),
+		duration("http.read_header_timeout", "10s", "How long a client may take to send the header block.",
+			func(c *Config) *time.Duration { return &c.HTTP.ReadHeaderTimeout }),
+		size("http.min_body_rate", "1KiB", "Slowest pace of a request body, per second, measured over 30 s. A slower one is cut off.",
+			func(c *Config) *int64 { return &c.HTTP.MinBodyRate }),
+		size("http.max_json_body", "1MiB", "Largest JSON body of a request.",
+			func(c *Config) *int64 { return &c.HTTP.MaxJSONBody }),
+	}
+}
+
+func authSettings() []Setting {
+	return []Setting{
+		duration("auth.max_skew", "5m", "How far the clock of a client may be off: whole minutes, at most 15m.",
+			func(c *Config) *time.Duration { return &c.Auth.MaxSkew }),
+		text("auth.unsigned_amz_headers", UnsignedAllow, "allow, tls-only or deny",
+			"What to do with x-amz-* headers that are not signed: allow them, allow them over TLS only, or deny the request.",
+			func(c *Config) *string { return &c.Auth.UnsignedAmzHeaders }),
+		yesNo("auth.debug_signature",
+			"Show the canonical request in the error a client gets when its signature does not match. For finding faults in clients; leave it off otherwise.",
+			func(c *Config) *bool { return &c.Auth.DebugSignature }),
+	}
+}

@@ -1,0 +1,85 @@
+package crashfs
+
+import (
+	"bytes"
+	"maps"
+	"math/rand/v2"
+	"path/filepath"
+)
+
+// Keep says what a crash does with what was not synced.
+type Keep int
+
+// The ways of a crash.
+const (
+	KeepNone   Keep = iota + 1 // nothing of it is on the disk
+	KeepAll                    // all of it is
+	KeepRandom                 // any of it is: each change, or each sector of a write, by itself
+)
+
+// Crash returns what the disk holds if the power fails now. f goes on as
+// before. rnd is needed for KeepRandom alone.
+func (f *FS) Crash(keep Keep, rnd *rand.Rand) *FS {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	kept := func() bool { return keep == KeepAll || keep == KeepRandom && rnd.IntN(2) == 0 }
+
+	names, dirs := maps.Clone(f.durable), maps.Clone(f.durDirs)
+	for _, op := range f.pending {
+		if kept() {
+			op.apply(names, dirs)
+		}
+	}
+	c := New()
+	for dir := range dirs {
+		if reachable(dirs, dir) {
+			c.dirs[dir], c.durDirs[dir] = true, true
+		}
+	}
+	for name, ino := range names {
+		if !c.dirs[filepath.Dir(name)] {
+			continue
+		}
+		content := ino.crash(keep, kept, rnd)
+		after := &inode{cur: content, durable: bytes.Clone(content), pages: map[int64]bool{}}
+		c.allocate(after, 0, int64(len(content)))
+		c.names[name], c.durable[name] = after, after
+	}
+	return c
+}
+
+func reachable(dirs map[string]bool, dir string) bool {
+	for dirs[dir] {
+		parent := filepath.Dir(dir)
+		if parent == dir {
+			return true
+		}
+		dir = parent
+	}
+	return false
+}
+
+func (i *inode) crash(keep Keep, kept func() bool, rnd *rand.Rand) []byte {
+	content := bytes.Clone(i.durable)
+	for _, op := range i.pending {
+		switch {
+		case kept():
+			content = op.apply(content)
+		case keep == KeepRandom && op.kind == opWrite && rnd.IntN(2) == 0:
+			content = op.tear(content, rnd)
+		}
+	}
+	return content
+}
+
+// tear applies any of the sectors of a write.
+func (op dataOp) tear(content []byte, rnd *rand.Rand) []byte {
+	for at, p := op.off, op.data; len(p) > 0; {
+		n := min(sectorSize-at%sectorSize, int64(len(p)))
+		if rnd.IntN(2) == 0 {
+			content = dataOp{kind: opWrite, off: at, data: p[:n]}.apply(content)
+		}
+		at, p = at+n, p[n:]
+	}
+	return content
+}

@@ -1,0 +1,88 @@
+//go:build unix
+
+package disk
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// LockedError says that another process holds a lock.
+type LockedError struct {
+	Path   string
+	Holder string // what the holder wrote about itself: its process id and host
+}
+
+func (e *LockedError) Error() string {
+	return fmt.Sprintf("%s is locked by %s", e.Path, e.Holder)
+}
+
+// FileLock is a held lock. It is released by Close, and by the end of the
+// process however it ends.
+type FileLock struct {
+	f *os.File
+}
+
+// holderMax bounds what is read of a lock file.
+const holderMax = 512
+
+// Lock takes the lock that the file at path stands for, without waiting. If
+// another process has it, the error is a *LockedError that names that process.
+// The file stays when the lock is released; its existence means nothing.
+func Lock(path string) (*FileLock, error) {
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	l, err := lock(f)
+	if err != nil {
+		// The error of interest is that there is no lock.
+		_ = f.Close()
+		return nil, err
+	}
+	return l, nil
+}
+
+func lock(f *os.File) (*FileLock, error) {
+	err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+	if errors.Is(err, unix.EWOULDBLOCK) {
+		holder, err := io.ReadAll(io.LimitReader(f, holderMax))
+		who := strings.TrimSpace(string(holder))
+		if err != nil || who == "" {
+			who = "another process"
+		}
+		return nil, &LockedError{Path: f.Name(), Holder: who}
+	}
+	if err != nil {
+		return nil, &os.PathError{Op: "flock", Path: f.Name(), Err: err}
+	}
+	host, err := os.Hostname()
+	if err != nil {
+		host = "unknown host"
+	}
+	if err := f.Truncate(0); err != nil {
+		return nil, err
+	}
+	if _, err := fmt.Fprintf(f, "process %d on %s\n", os.Getpid(), host); err != nil {
+		return nil, err
+	}
+	return &FileLock{f: f}, nil
+}
+
+// Close releases the lock.
+func (l *FileLock) Close() error { return l.f.Close() }
+
+// Free is the number of bytes that this user may still write to the file
+// system that holds path.
+func Free(path string) (int64, error) {
+	var st unix.Statfs_t
+	if err := unix.Statfs(path, &st); err != nil {
+		return 0, &os.PathError{Op: "statfs", Path: path, Err: err}
+	}
+	return int64(st.Bavail) * int64(st.Bsize), nil //nolint:unconvert // the field types differ between platforms
+}

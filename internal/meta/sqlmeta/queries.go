@@ -1,0 +1,23 @@
+package sqlmeta
+
+// queries lists every statement that runs after start-up. A session prepares no
+// other, and a test looks at the plan of each.
+var queries = [...]string{
+	beginView, beginUpdate, commit, rollback, savepoint, rollbackTo, release,
+
+	vaultGet, vaultByID, vaultList, vaultCount, vaultFigures, vaultSave, vaultDelete, vaultBury,
+
+	archiveGet, archiveInsert, archiveDelete, archiveScan,
+
+	extentList, extentAt, extentPut, extentBlob, extentReplace, extentByBlob, extentMove, extentAll,
+	garbageAdd, garbageMove, bodyCondemn,
+
+	uploadGet, uploadSave, uploadList, uploadCountOpen,
+
+	jobGet, jobSave, jobList, jobClaim, jobNextDue, jobCount,
+
+	sweepIdleUploads, sweepEndedUploads, sweepExpiredJobs, sweepDropJob,
+	releaseBodies, releaseExtents, releaseForget, garbageList, garbageDrop,
+	buryVaults, buryJobs, buryUploads, buryArchives, buryForget,
+	sweepDueInventories,
+}

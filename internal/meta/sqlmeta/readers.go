@@ -1,0 +1,112 @@
+package sqlmeta
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"log/slog"
+
+	"moraine/internal/meta"
+)
+
+// readers is the pool of connections for Views.
+type readers struct {
+	db  *sql.DB
+	log *slog.Logger
+	// idle holds one entry per allowed View: a session, or nil where none has
+	// been opened yet or the last one broke.
+	idle chan *session
+}
+
+func newReaders(db *sql.DB, n int, log *slog.Logger) *readers {
+	r := &readers{db: db, log: log, idle: make(chan *session, n)}
+	for range n {
+		r.idle <- nil
+	}
+	return r
+}
+
+// take waits for an entry of the pool and returns its session, opened if need
+// be. Every take that succeeds is followed by one put.
+func (r *readers) take(ctx context.Context) (*session, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, fmt.Errorf("view: %w", err)
+	}
+	var ses *session
+	select {
+	case ses = <-r.idle:
+	case <-ctx.Done():
+		return nil, fmt.Errorf("view: %w", ctx.Err())
+	}
+	if ses != nil {
+		return ses, nil
+	}
+	ses, err := openSession(r.db)
+	if err != nil {
+		r.idle <- nil
+		return nil, translate(err)
+	}
+	return ses, nil
+}
+
+// put gives a session back; broken says why it must not be used again.
+func (r *readers) put(ses *session, broken error) {
+	if broken != nil {
+		r.log.Warn("reading connection given up", "error", broken)
+		if err := ses.close(); err != nil {
+			r.log.Warn("close reading connection", "error", err)
+		}
+		ses = nil
+	}
+	r.idle <- ses
+}
+
+// with lends a session outside any transaction.
+func (r *readers) with(ctx context.Context, fn func(*session) error) error {
+	ses, err := r.take(ctx)
+	if err != nil {
+		return err
+	}
+	err = fn(ses)
+	r.put(ses, err)
+	return err
+}
+
+// view runs fn in a read transaction. The snapshot is the one its first
+// statement finds.
+func (r *readers) view(ctx context.Context, fn func(meta.Tx) error) error {
+	ses, err := r.take(ctx)
+	if err != nil {
+		return err
+	}
+	if err := ses.run(beginView); err != nil {
+		r.put(ses, err)
+		return translate(err)
+	}
+	t := &tx{ses: ses, view: ctx}
+	// Deferred, for fn may panic.
+	defer func() {
+		t.over = true
+		broken := t.broken
+		if broken == nil {
+			broken = ses.run(rollback)
+		}
+		r.put(ses, broken)
+	}()
+	if err := fn(t); err != nil {
+		return err
+	}
+	return t.failed
+}
+
+// close closes all sessions. No View is under way.
+func (r *readers) close() error {
+	var errs []error
+	for range cap(r.idle) {
+		if ses := <-r.idle; ses != nil {
+			errs = append(errs, ses.close())
+		}
+	}
+	return errors.Join(append(errs, r.db.Close())...)
+}

@@ -1,0 +1,147 @@
+package sqlmeta
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"net/url"
+	"path/filepath"
+	"slices"
+
+	_ "modernc.org/sqlite" // the engine
+)
+
+// role is what a connection is for.
+type role int
+
+const (
+	roleReader role = iota // Views: cannot write
+	roleWriter             // the one connection that writes
+)
+
+// Page cache per connection, in KiB, negated as PRAGMA cache_size wants it. The
+// writer and eight readers together stay at or under 32 MiB.
+const (
+	writerCache = "cache_size(-16384)"
+	readerCache = "cache_size(-2048)"
+)
+
+// pragmas hold for every connection. They travel in the data source name, so
+// that no connection can be without them.
+var pragmas = [...]string{
+	"busy_timeout(10000)", // another process, such as a backup, holds the lock
+	"journal_mode(WAL)",
+	"synchronous(FULL)", // each commit is synced, not only checkpoints
+	"fullfsync(1)",      // and on macOS really reaches the medium
+	"checkpoint_fullfsync(1)",
+	"wal_autocheckpoint(2000)",     // pages of 4 KiB: the log is moved home every 8 MiB
+	"journal_size_limit(67108864)", // and gives back what a long View made it grow above 64 MiB
+	"temp_store(MEMORY)",           // savepoints and sorts need no writable temporary directory
+	"foreign_keys(OFF)",            // none are declared: the dead and the condemned outlive their parents
+	"cell_size_check(ON)",          // notice damaged pages early
+	"trusted_schema(OFF)",          // the file may not run code
+	"mmap_size(0)",                 // memory stays bounded, and an I/O error is an error, not a signal
+}
+
+// dataSource is the modernc.org/sqlite name of the database at path.
+func dataSource(path string, r role) (string, error) {
+	abs, err := filepath.Abs(path)
+	if err != nil {
+		return "", err
+	}
+	q := url.Values{"_defensive": {"1"}, "_dqs": {"0"}, "_error_rc": {"1"}}
+	for _, p := range pragmas {
+		q.Add("_pragma", p)
+	}
+	if r == roleReader {
+		q.Add("_pragma", readerCache)
+		q.Set("mode", "rw")
+		q.Set("_query_only", "1")
+	} else {
+		q.Add("_pragma", writerCache)
+		q.Set("mode", "rwc")
+	}
+	return "file:" + (&url.URL{Path: filepath.ToSlash(abs)}).EscapedPath() + "?" + q.Encode(), nil
+}
+
+// session is one connection and its prepared statements. One goroutine uses it
+// at a time.
+//
+// Statements run under the background context: a cancellable one would cost a
+// goroutine per statement and could interrupt a batch that others share.
+type session struct {
+	conn  *sql.Conn
+	stmts map[string]*sql.Stmt
+}
+
+func openSession(db *sql.DB) (*session, error) {
+	conn, err := db.Conn(context.Background())
+	if err != nil {
+		return nil, err
+	}
+	s := &session{conn: conn, stmts: make(map[string]*sql.Stmt, len(queries))}
+	var mode string
+	if err := conn.QueryRowContext(context.Background(), "PRAGMA journal_mode").Scan(&mode); err != nil {
+		return nil, errors.Join(err, s.close())
+	}
+	if mode != "wal" {
+		return nil, errors.Join(fmt.Errorf("journal mode is %q: the file system does not support WAL", mode), s.close())
+	}
+	return s, nil
+}
+
+// prepareAll prepares every statement, so that a schema that does not fit is
+// noticed at once.
+func (s *session) prepareAll() error {
+	for _, q := range queries {
+		if _, err := s.stmt(q); err != nil {
+			return fmt.Errorf("prepare %q: %w", q, err)
+		}
+	}
+	return nil
+}
+
+// stmt returns the prepared statement of a query, which must be one of the
+// list.
+func (s *session) stmt(query string) (*sql.Stmt, error) {
+	if st := s.stmts[query]; st != nil {
+		return st, nil
+	}
+	if !slices.Contains(queries[:], query) {
+		panic("sqlmeta: a query is missing from the list: " + query)
+	}
+	st, err := s.conn.PrepareContext(context.Background(), query)
+	if err != nil {
+		return nil, err
+	}
+	s.stmts[query] = st
+	return st, nil
+}
+
+// run executes a statement that takes nothing and gives nothing.
+func (s *session) run(query string) error {
+	st, err := s.stmt(query)
+	if err != nil {
+		return err
+	}
+	_, err = st.ExecContext(context.Background())
+	return err
+}
+
+// close discards the connection instead of giving it back to the pool. An open
+// transaction is undone. The statements must end first: the driver cannot close
+// them without their connection.
+func (s *session) close() error {
+	var errs []error
+	for _, st := range s.stmts {
+		errs = append(errs, st.Close())
+	}
+	// The pool closes a connection that is reported bad.
+	err := s.conn.Raw(func(any) error { return driver.ErrBadConn })
+	if !errors.Is(err, driver.ErrBadConn) && !errors.Is(err, sql.ErrConnDone) {
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
+}

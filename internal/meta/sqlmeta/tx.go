@@ -1,0 +1,171 @@
+package sqlmeta
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+
+	"moraine"
+	"moraine/internal/meta"
+)
+
+// The statements around transactions.
+const (
+	beginView   = "BEGIN"
+	beginUpdate = "BEGIN IMMEDIATE"
+	commit      = "COMMIT"
+	rollback    = "ROLLBACK"
+	savepoint   = "SAVEPOINT turn"
+	rollbackTo  = "ROLLBACK TO SAVEPOINT turn"
+	release     = "RELEASE SAVEPOINT turn"
+)
+
+// tx is one transaction, used by the goroutine of its View or Update. An error
+// of the engine dooms it: all that follows returns the same error, as it would
+// on an engine that ends a transaction at the first error.
+type tx struct {
+	ses      *session
+	view     context.Context // of a View, which it stops; nil in an Update
+	failed   error           // the error that doomed it, translated
+	broken   error           // the same if the connection must go, too
+	scanning bool
+	over     bool
+}
+
+var _ meta.Tx = (*tx)(nil)
+
+func (t *tx) Vaults() meta.Vaults     { return vaults{t} }
+func (t *tx) Archives() meta.Archives { return archives{t} }
+func (t *tx) Bodies() meta.Bodies     { return bodies{t} }
+func (t *tx) Uploads() meta.Uploads   { return uploads{t} }
+func (t *tx) Jobs() meta.Jobs         { return jobs{t} }
+func (t *tx) Sweeps() meta.Sweeps     { return sweeps{t} }
+
+// prepare returns the statement of a query if the transaction may run one.
+func (t *tx) prepare(query string) (*sql.Stmt, error) {
+	switch {
+	case t.over:
+		return nil, errors.New("transaction used after its end")
+	case t.failed != nil:
+		return nil, t.failed
+	case t.scanning:
+		return nil, t.doom(moraine.Errorf(moraine.Internal, "transaction used while it scans"))
+	}
+	if err := t.stopped(); err != nil {
+		return nil, err
+	}
+	st, err := t.ses.stmt(query)
+	if err != nil {
+		return nil, t.doom(err)
+	}
+	return st, nil
+}
+
+// stopped returns the error of the context of a View that has ended.
+func (t *tx) stopped() error {
+	if t.view == nil {
+		return nil
+	}
+	return t.view.Err()
+}
+
+// doom notes an error of the engine and translates it. That there is no row is
+// none.
+func (t *tx) doom(err error) error {
+	if err == nil || errors.Is(err, sql.ErrNoRows) {
+		return translate(err)
+	}
+	var ours *moraine.Error
+	if !refused(err) && !errors.As(err, &ours) {
+		t.broken = err
+	}
+	t.failed = translate(err)
+	return t.failed
+}
+
+// exec runs a statement that returns no rows and reports how many it changed.
+func (t *tx) exec(query string, args ...any) (int64, error) {
+	st, err := t.prepare(query)
+	if err != nil {
+		return 0, err
+	}
+	res, err := st.ExecContext(context.Background(), args...)
+	if err != nil {
+		return 0, t.doom(err)
+	}
+	n, err := res.RowsAffected()
+	return n, t.doom(err)
+}
+
+// execOne is exec on a row that must be there.
+func (t *tx) execOne(query string, args ...any) error {
+	n, err := t.exec(query, args...)
+	if err == nil && n == 0 {
+		return meta.ErrNotFound
+	}
+	return err
+}
+
+// scanner is a row being read.
+type scanner interface{ Scan(dest ...any) error }
+
+// one reads the first row of a query with read, or returns ErrNotFound.
+func one[T any](t *tx, read func(scanner, *T) error, query string, args ...any) (T, error) {
+	var v T
+	st, err := t.prepare(query)
+	if err != nil {
+		return v, err
+	}
+	if err := read(st.QueryRowContext(context.Background(), args...), &v); err != nil {
+		var none T
+		return none, t.doom(err)
+	}
+	return v, nil
+}
+
+// many reads all rows of a query with read. The query bounds their number.
+func many[T any](t *tx, read func(scanner, *T) error, query string, args ...any) ([]T, error) {
+	var list []T
+	err := each(t, read, func(v *T) error {
+		list = append(list, *v)
+		return nil
+	}, query, args...)
+	if err != nil {
+		return nil, err
+	}
+	return list, nil
+}
+
+// each reads the rows of a query one by one and hands them to fn, whose error
+// ends it. fn must not use the transaction.
+func each[T any](t *tx, read func(scanner, *T) error, fn func(*T) error, query string, args ...any) error {
+	st, err := t.prepare(query)
+	if err != nil {
+		return err
+	}
+	rows, err := st.QueryContext(context.Background(), args...)
+	if err != nil {
+		return t.doom(err)
+	}
+	t.scanning = true
+	defer func() {
+		t.scanning = false
+		rows.Close()
+	}()
+	for rows.Next() {
+		if err := t.stopped(); err != nil {
+			return err
+		}
+		var v T
+		if err := read(rows, &v); err != nil {
+			return t.doom(err)
+		}
+		if err := fn(&v); err != nil {
+			return err
+		}
+	}
+	return t.doom(rows.Err())
+}
+
+// number reads a single integer.
+func number(row scanner, n *int64) error { return row.Scan(n) }

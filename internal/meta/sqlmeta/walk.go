@@ -1,0 +1,20 @@
+package sqlmeta
+
+import (
+	"context"
+
+	"moraine"
+	"moraine/internal/meta"
+)
+
+const extentAll = `SELECT ` + extentColumns + `, body_id FROM extents ORDER BY body_id, first_byte`
+
+// WalkExtents calls fn for every extent of every body, in order of body and
+// offset, and stops at the first error of fn. It reads one snapshot as a
+// stream: memory does not depend on how many there are. fn must not wait for
+// an Update of its own goroutine to be visible.
+func (s *Store) WalkExtents(ctx context.Context, fn func(moraine.BodyID, moraine.Extent) error) error {
+	return s.View(ctx, func(mtx meta.Tx) error {
+		return each(mtx.(*tx), readPlaced, func(p *placed) error { return fn(p.body, p.Extent) }, extentAll)
+	})
+}

@@ -1,0 +1,127 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+
+	"moraine/internal/blob/pack"
+	"moraine/internal/disk"
+	"moraine/internal/meta/sqlmeta"
+)
+
+// Names in the data directory. Format: never change.
+const (
+	lockFile        = "lock"
+	accountFile     = "account-id"
+	credentialsFile = "credentials"
+	rowsFile        = "meta.db"
+	packsDir        = "packs"
+)
+
+// data is a data directory that this process has to itself.
+type data struct {
+	dir  string // absolute
+	fsys *disk.OS
+	lock *disk.FileLock
+	used bool // there were rows when it was opened
+}
+
+// openData makes the directory if need be, locks it and looks whether its
+// parts are all there.
+func openData(dir string) (*data, error) {
+	abs, err := filepath.Abs(dir)
+	if err != nil {
+		return nil, fmt.Errorf("data directory %s: %w", dir, err)
+	}
+	d := &data{dir: abs, fsys: disk.NewOS()}
+	if err := disk.MkdirAll(d.fsys, abs); err != nil {
+		return nil, fmt.Errorf("the data directory cannot be made: %w", err)
+	}
+	d.lock, err = disk.Lock(d.path(lockFile))
+	var held *disk.LockedError
+	if errors.As(err, &held) {
+		return nil, fmt.Errorf("the data directory %s is in use by %s; stop that one first, or name another directory", abs, held.Holder)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("the data directory cannot be locked: %w", err)
+	}
+	if err := d.inspect(); err != nil {
+		return nil, errors.Join(err, d.Close())
+	}
+	return d, nil
+}
+
+// openExisting is openData for a directory that must hold rows.
+func openExisting(dir string) (*data, error) {
+	if _, err := os.Stat(filepath.Join(dir, rowsFile)); err != nil {
+		return nil, fmt.Errorf("%s is not a data directory in use: %w", dir, err)
+	}
+	return openData(dir)
+}
+
+// inspect refuses a directory of which a part was lost. With rows but no packs
+// every archive would be damaged; with packs but no rows every archive would
+// be taken for what a crash left behind, and deleted.
+func (d *data) inspect() error {
+	_, err := os.Stat(d.path(rowsFile))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("look for rows: %w", err)
+	}
+	d.used = err == nil
+	packs, err := d.packs()
+	switch {
+	case err != nil && !errors.Is(err, fs.ErrNotExist):
+		return fmt.Errorf("look for packs: %w", err)
+	case d.used && err != nil:
+		return fmt.Errorf("%s has %s but %s is missing; restore both from the same backup", d.dir, rowsFile, packsDir)
+	case !d.used && packs:
+		return fmt.Errorf("%s holds packs but %s is missing, so every archive would be taken for an orphan and deleted; restore both from the same backup", d.dir, rowsFile)
+	}
+	// The directory for packs is durable before there are rows, so that a crash
+	// here does not look like a loss.
+	return disk.MkdirAll(d.fsys, d.path(packsDir))
+}
+
+// packs reports whether there is anything in the directory for packs.
+func (d *data) packs() (bool, error) {
+	some := false
+	err := d.fsys.List(d.path(packsDir), func(string) error { some = true; return nil })
+	return some, err
+}
+
+func (d *data) path(name string) string { return filepath.Join(d.dir, name) }
+
+// Close gives the directory up.
+func (d *data) Close() error { return d.lock.Close() }
+
+// stores are the open adapters of a data directory.
+type stores struct {
+	rows  *sqlmeta.Store
+	blobs *pack.Store
+}
+
+// openStores opens rows, then bytes.
+func (d *data) openStores(ctx context.Context, log *slog.Logger) (*stores, error) {
+	rows, err := sqlmeta.Open(ctx, sqlmeta.Config{Path: d.path(rowsFile), Log: log})
+	if err != nil {
+		return nil, fmt.Errorf("open %s: %w", d.path(rowsFile), err)
+	}
+	// The name of the rows is durable before there are packs: packs without
+	// rows are refused as a loss.
+	if err := d.fsys.SyncDir(d.dir); err != nil {
+		return nil, errors.Join(err, rows.Close())
+	}
+	blobs, err := pack.Open(pack.Config{Dir: d.path(packsDir), FS: d.fsys, Log: log})
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("open %s: %w", d.path(packsDir), err), rows.Close())
+	}
+	return &stores{rows: rows, blobs: blobs}, nil
+}
+
+// Close closes bytes, then rows.
+func (s *stores) Close() error { return errors.Join(s.blobs.Close(), s.rows.Close()) }

@@ -1,0 +1,236 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+
+	"moraine"
+	"moraine/internal/blob"
+	"moraine/internal/meta"
+	"moraine/internal/treehash"
+)
+
+// Fsck says which data directory to check, and how.
+type Fsck struct {
+	Data    string
+	Rebuild bool         // mend references that lead nowhere from what the packs say
+	Out     io.Writer    // findings and counts, one line each
+	Log     *slog.Logger // zero: discard
+}
+
+// FsckResult counts what a check found.
+type FsckResult struct {
+	Blobs, Bytes int64 // whole blobs in packs, and their bytes
+	Places       int64 // places in packs that fail their check
+	Orphans      int64 // whole blobs that nothing names
+	OrphanBytes  int64
+	Mended       int64 // references corrected
+	Extents      int64 // pieces of archives, uploads and inventories whose bytes are there
+	Missing      int64 // pieces whose bytes are gone
+	Damaged      int64 // pieces whose bytes fail their check or are not those the row means
+}
+
+// Clean reports whether nothing is lost. Orphans are no damage: a crash leaves
+// them, and the server removes them.
+func (r *FsckResult) Clean() bool { return r.Missing == 0 && r.Damaged == 0 && r.Places == 0 }
+
+// rowStore is a store of rows that can be checked.
+type rowStore interface {
+	meta.Store
+	// Check examines the structure of the store.
+	Check(ctx context.Context) error
+}
+
+// blobStore is a store of blobs that can be checked.
+type blobStore interface {
+	blob.Store
+	// Check reads everything and calls fn for each whole blob, with its tree
+	// hash, and damaged for everything else.
+	Check(ctx context.Context, fn func(blob.Info, treehash.Digest) error, damaged func(error)) error
+}
+
+// extentWalker is a store of rows that can list every extent.
+type extentWalker interface {
+	// WalkExtents calls fn for every extent of every body and stops at its
+	// first error. Memory does not depend on how many there are.
+	WalkExtents(ctx context.Context, fn func(moraine.BodyID, moraine.Extent) error) error
+}
+
+// Run checks the rows, reads every byte that a row names, and compares the two.
+// It has the data directory to itself while it does. An error means that the
+// check could not be finished; what it found is in the result.
+func (f Fsck) Run(ctx context.Context) (res FsckResult, err error) {
+	if f.Log == nil {
+		f.Log = slog.New(slog.DiscardHandler)
+	}
+	d, err := openExisting(f.Data)
+	if err != nil {
+		return res, err
+	}
+	defer func() { err = errors.Join(err, d.Close()) }()
+	s, err := d.openStores(ctx, f.Log)
+	if err != nil {
+		return res, err
+	}
+	defer func() { err = errors.Join(err, s.Close()) }()
+	c := &check{Fsck: f, rows: s.rows, blobs: s.blobs, res: &res}
+	return res, c.run(ctx)
+}
+
+// check is one run of Fsck.
+type check struct {
+	Fsck
+	rows  rowStore
+	blobs blobStore
+	res   *FsckResult
+}
+
+func (c *check) run(ctx context.Context) error {
+	if err := c.rows.Check(ctx); err != nil {
+		if !moraine.IsKind(err, moraine.Corrupt) {
+			return err
+		}
+		c.res.Damaged++
+		c.say("%v", err)
+		return nil // damaged rows prove nothing about bytes
+	}
+	if err := c.walkPacks(ctx); err != nil {
+		return fmt.Errorf("read the packs: %w", err)
+	}
+	if err := c.walkRows(ctx); err != nil {
+		return fmt.Errorf("read the rows: %w", err)
+	}
+	return nil
+}
+
+func (c *check) say(format string, args ...any) {
+	fmt.Fprintf(c.Out, format+"\n", args...)
+}
+
+// walkBatch is how many blobs are looked up in one transaction.
+const walkBatch = 256
+
+// found is a whole blob in a pack.
+type found struct {
+	blob.Info
+	root treehash.Digest
+}
+
+// walkPacks reads all records and asks the rows about each. It comes first, so
+// that references are mended when the rows ask for their bytes.
+func (c *check) walkPacks(ctx context.Context) error {
+	batch := make([]found, 0, walkBatch)
+	err := c.blobs.Check(ctx, func(info blob.Info, root treehash.Digest) error {
+		c.res.Blobs++
+		c.res.Bytes += info.Size
+		batch = append(batch, found{info, root})
+		if len(batch) < walkBatch {
+			return nil
+		}
+		err := c.lookUp(ctx, batch)
+		batch = batch[:0]
+		return err
+	}, func(damage error) {
+		c.res.Places++
+		c.say("damaged place: %v", damage)
+	})
+	if err != nil {
+		return err
+	}
+	return c.lookUp(ctx, batch)
+}
+
+// lookUp compares blobs with the rows that name them.
+func (c *check) lookUp(ctx context.Context, batch []found) error {
+	moves := make(map[moraine.BlobID]moraine.BlobRef)
+	err := c.rows.View(ctx, func(tx meta.Tx) error {
+		for _, f := range batch {
+			body, e, err := tx.Bodies().ByBlob(f.ID)
+			switch {
+			case errors.Is(err, meta.ErrNotFound):
+				c.res.Orphans++
+				c.res.OrphanBytes += f.Size
+			case err != nil:
+				return err
+			case e.Size != f.Size || e.TreeHash != f.root:
+				c.res.Damaged++
+				c.say("different: %s: the pack has %d bytes with tree hash %s at %s", piece(body, e), f.Size, f.root, f.Ref)
+			case c.Rebuild && e.Ref != f.Ref && !c.leads(ctx, e):
+				moves[f.ID] = f.Ref
+			}
+		}
+		return nil
+	})
+	if err != nil || len(moves) == 0 {
+		return err
+	}
+	err = c.rows.Update(ctx, func(tx meta.Tx) error {
+		for id, ref := range moves {
+			if err := tx.Bodies().Move(id, ref); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err == nil {
+		c.res.Mended += int64(len(moves))
+	}
+	return err
+}
+
+// leads reports whether the reference of e leads to a blob with its tree hash.
+func (c *check) leads(ctx context.Context, e moraine.Extent) bool {
+	return c.present(ctx, e) == nil
+}
+
+// walkRows asks for the bytes of every extent. The packs have just been read
+// from end to end, so it reads them again only if there was damage, to say
+// whose it is.
+func (c *check) walkRows(ctx context.Context) error {
+	walker, ok := c.rows.(extentWalker)
+	if !ok {
+		return errors.New("this store of rows cannot list its extents")
+	}
+	look := c.present
+	if c.res.Places > 0 {
+		buf := make([]byte, treehash.LeafSize)
+		look = func(ctx context.Context, e moraine.Extent) error { return blob.Verify(ctx, c.blobs, e, buf, ctx.Err) }
+	}
+	return walker.WalkExtents(ctx, func(body moraine.BodyID, e moraine.Extent) error {
+		err := look(ctx, e)
+		switch kind := moraine.KindOf(err); {
+		case err == nil:
+			c.res.Extents++
+		case kind == moraine.NotFound, kind == moraine.Invalid:
+			c.res.Missing++
+			c.say("missing: %s: %v", piece(body, e), err)
+		case kind == moraine.Corrupt:
+			c.res.Damaged++
+			c.say("damaged: %s: %v", piece(body, e), err)
+		default:
+			return err
+		}
+		return nil
+	})
+}
+
+// present checks that the reference of e leads to a blob with its tree hash.
+// It reads the digests and no data.
+func (c *check) present(ctx context.Context, e moraine.Extent) error {
+	leaves, err := c.blobs.Leaves(ctx, e.Ref, 0, (e.Size+treehash.LeafSize-1)/treehash.LeafSize)
+	if err != nil {
+		return err
+	}
+	if root := treehash.Root(leaves); root != e.TreeHash {
+		return moraine.Errorf(moraine.Corrupt, "the blob has tree hash %s", root)
+	}
+	return nil
+}
+
+// piece names an extent for people.
+func piece(body moraine.BodyID, e moraine.Extent) string {
+	return fmt.Sprintf("bytes %d-%d of body %s, blob %s at %s", e.First, e.First+e.Size-1, body, e.Blob, e.Ref)
+}

@@ -1,0 +1,128 @@
+package server
+
+import (
+	"context"
+	"crypto/rand"
+	"log/slog"
+	"net/http"
+	"sync/atomic"
+
+	"moraine"
+	"moraine/internal/access"
+	"moraine/internal/account"
+	"moraine/internal/adminapi"
+	"moraine/internal/api"
+	"moraine/internal/blob"
+	"moraine/internal/config"
+	"moraine/internal/disk"
+	"moraine/internal/job"
+	"moraine/internal/meta"
+	"moraine/internal/sigv4"
+	"moraine/internal/vault"
+)
+
+// node is the services and surfaces of a server.
+type node struct {
+	vaults  *vault.Service
+	jobs    *job.Service
+	metrics *adminapi.Metrics
+	api     http.Handler
+	ready   atomic.Bool // requests are taken
+	log     *slog.Logger
+}
+
+// newNode joins services and surfaces to the stores.
+func newNode(cfg config.Config, opts Options, d *data, s *stores, id identity) *node {
+	pending, authority := new(blob.Pending), new(access.Authority)
+	directory := account.NewDirectory(id.root)
+	n := &node{log: opts.Log}
+	n.vaults = vault.New(vault.Config{
+		Meta: s.rows, Blobs: s.blobs, Pending: pending, Access: authority, Now: opts.Now, Log: opts.Log,
+		InventoryInterval: cfg.InventoryInterval, Retention: cfg.UploadRetention,
+	})
+	n.jobs = job.New(job.Config{
+		Meta: s.rows, Blobs: s.blobs, Pending: pending, Access: authority, Now: opts.Now, Log: opts.Log,
+		Owner: rand.Text(), Delays: cfg.JobDelay,
+		InventoryInterval: cfg.InventoryInterval, Retention: cfg.JobRetention,
+	})
+	n.metrics = adminapi.NewMetrics(adminapi.Sources{
+		Fsyncs:   d.fsys.Syncs,
+		DiskFree: func() (int64, error) { return disk.Free(d.dir) },
+		Census:   func(ctx context.Context) (adminapi.Census, error) { return census(ctx, s.rows) },
+		Version:  opts.Version,
+	})
+	n.api = newAPI(cfg, opts, n, directory)
+	return n
+}
+
+// newAPI joins the Glacier API to the services.
+func newAPI(cfg config.Config, opts Options, n *node, directory *account.Directory) http.Handler {
+	regions := make([]string, len(cfg.Regions))
+	for i, r := range cfg.Regions {
+		regions[i] = string(r)
+	}
+	return api.New(api.Config{
+		Vaults: n.vaults, Jobs: n.jobs, Principals: directory,
+		Verifier: sigv4.New(sigv4.Config{
+			Keys: directory, Now: opts.Now, Services: []string{"glacier"}, Regions: regions,
+			MaxSkew: cfg.Auth.MaxSkew, UnsignedHeaders: unsigned(cfg.Auth.UnsignedAmzHeaders),
+			MaxBody: cfg.HTTP.MaxJSONBody, Debug: cfg.Auth.DebugSignature,
+		}),
+		Now: opts.Now, Log: opts.Log, Observe: n.observe,
+		BodyRateMin: cfg.HTTP.MinBodyRate, BodyWindow: config.BodyRateWindow,
+	})
+}
+
+// unsigned translates auth.unsigned_amz_headers. What it does not know it
+// denies.
+func unsigned(setting string) sigv4.UnsignedHeaders {
+	switch setting {
+	case config.UnsignedAllow:
+		return sigv4.AllowUnsigned
+	case config.UnsignedTLSOnly:
+		return sigv4.TLSOnlyUnsigned
+	}
+	return sigv4.DenyUnsigned
+}
+
+// observe counts a request of the API.
+func (n *node) observe(e api.Event) {
+	operation := e.Operation
+	if operation == "" {
+		operation = "none"
+	}
+	n.metrics.Observe(adminapi.Request{
+		Operation: operation, Status: e.Status, BytesIn: e.BytesIn, BytesOut: e.BytesOut, Duration: e.Duration,
+	})
+}
+
+func (n *node) adminHandler() http.Handler {
+	return adminapi.New(adminapi.Config{Metrics: n.metrics, Ready: n.readiness, Log: n.log})
+}
+
+// readiness is nil while requests are taken.
+func (n *node) readiness(context.Context) error {
+	if !n.ready.Load() {
+		return errDraining
+	}
+	return nil
+}
+
+// census counts the work that is not finished.
+func census(ctx context.Context, rows meta.Store) (adminapi.Census, error) {
+	c := adminapi.Census{Jobs: map[string]int64{
+		string(moraine.InProgress): 0, string(moraine.Succeeded): 0, string(moraine.Failed): 0,
+	}}
+	err := rows.View(ctx, func(tx meta.Tx) error {
+		var err error
+		if c.OpenUploads, err = tx.Uploads().CountOpen(); err != nil {
+			return err
+		}
+		states, err := tx.Jobs().CountByState()
+		for state, n := range states {
+			c.Jobs[string(state)] = n
+		}
+		return err
+	})
+	return c, err
+}

@@ -1,0 +1,135 @@
+// Package server assembles a server from its settings and runs it: it opens
+// the data directory, joins adapters, services and surfaces, listens, and on
+// the way out closes all of it in order.
+//
+// It alone knows which adapters stand behind the ports. It must not know any
+// rule of the service, and the command line is not its business.
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"os"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"moraine/internal/config"
+)
+
+// Options are what a server needs besides its settings.
+type Options struct {
+	Out     io.Writer        // the start-up text; zero: discard
+	Log     *slog.Logger     // zero: discard
+	Now     func() time.Time // zero: time.Now
+	Reload  <-chan os.Signal // each value means: read the certificate again
+	Version string           // for metrics
+}
+
+func (o *Options) fill() {
+	if o.Out == nil {
+		o.Out = io.Discard
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+}
+
+// errDraining is the answer of /readyz when the end has begun.
+var errDraining = errors.New("draining")
+
+// Run serves until ctx is cancelled, then drains and returns nil. It returns
+// an error if the server cannot start or one of its parts fails.
+func Run(ctx context.Context, cfg config.Config, opts Options) (err error) {
+	opts.fill()
+	var cert *certificate
+	if cfg.TLS.On() {
+		if cert, err = loadCertificate(cfg.TLS); err != nil {
+			return err
+		}
+	}
+	// The lock comes before the addresses: a second server on the directory is
+	// told so, and not that an address is in use.
+	data, err := openData(cfg.Data)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, data.Close()) }()
+	doors, err := open(ctx, cfg, cert)
+	if err != nil {
+		return err
+	}
+	defer doors.Close()
+	identity, err := data.settle(cfg.Root)
+	if err != nil {
+		return err
+	}
+	for _, text := range append(cfg.Warnings(), identity.warnings...) {
+		opts.Log.WarnContext(ctx, "check the settings", "warning", text)
+	}
+	s, err := data.openStores(ctx, opts.Log)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, s.Close()) }()
+
+	n := newNode(cfg, opts, data, s, identity)
+	doors.serve(n, cfg, opts.Log)
+	fmt.Fprint(opts.Out, welcome(cfg, data, identity, doors))
+	opts.Log.InfoContext(ctx, "serving", "listen", doors.api.Addr().String(), "admin", doors.adminAddr(),
+		"data", data.dir, "account", identity.root.Account, "version", opts.Version)
+	return n.run(ctx, doors, cfg.DrainTimeout, opts)
+}
+
+// run serves until ctx is cancelled or a part fails, then takes things down:
+// first the requests, then the background work, last the admin listener, so
+// that operators can watch the end.
+func (n *node) run(ctx context.Context, doors *doors, drain time.Duration, opts Options) error {
+	background, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	n.ready.Store(true)
+	parts, failed := errgroup.WithContext(background)
+	parts.Go(func() error { return doors.serveAPI() })
+	parts.Go(func() error { return doors.serveAdmin() })
+	parts.Go(func() error { return named("vault", n.vaults.Run(failed)) })
+	parts.Go(func() error { return named("job", n.jobs.Run(failed)) })
+	parts.Go(func() error { doors.watch(failed, opts); return nil })
+
+	select {
+	case <-ctx.Done():
+		opts.Log.InfoContext(ctx, "draining", "timeout", drain)
+	case <-failed.Done():
+	}
+	n.ready.Store(false)
+	if !doors.drain(drain) {
+		opts.Log.WarnContext(ctx, "requests were cut off", "timeout", drain)
+	}
+	stop()
+	doors.closeAdmin()
+	err := parts.Wait()
+	opts.Log.InfoContext(ctx, "stopped")
+	return err
+}
+
+// named says which part an error comes from.
+func named(part string, err error) error {
+	if err == nil || errors.Is(err, context.Canceled) {
+		return nil
+	}
+	return fmt.Errorf("%s: %w", part, err)
+}
+
+// closed turns the error of a server that was told to stop into nil.
+func closed(err error) error {
+	if errors.Is(err, http.ErrServerClosed) {
+		return nil
+	}
+	return err
+}
