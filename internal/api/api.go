@@ -139,7 +139,7 @@ func (s *Server) serve(c *call) error {
 	if c.query, err = sigv4.ParseQuery(rawQuery); err != nil {
 		return err
 	}
-	if c.auth, err = s.cfg.Verifier.Verify(c.r.Context(), c.r, op.streamed); err != nil {
+	if c.auth, err = s.verify(c); err != nil {
 		return err
 	}
 	principal, err := s.cfg.Principals.Principal(c.auth.KeyID)
@@ -155,6 +155,20 @@ func (s *Server) serve(c *call) error {
 		c.body = s.newBodyReader(c)
 	}
 	return op.handle(s, c)
+}
+
+// verify checks the signature. A body that is not streamed is read here and
+// must be complete within one window.
+func (s *Server) verify(c *call) (*sigv4.Result, error) {
+	streamed := c.target.op.streamed
+	if !streamed && c.r.ContentLength > 0 {
+		control := http.NewResponseController(c.w.ResponseWriter)
+		if err := control.SetReadDeadline(time.Now().Add(s.cfg.BodyWindow)); err != nil {
+			return nil, err
+		}
+		defer control.SetReadDeadline(time.Time{})
+	}
+	return s.cfg.Verifier.Verify(c.r.Context(), c.r, streamed)
 }
 
 // checkVersion wants the API version; a presigned URL may leave it out or

@@ -278,7 +278,8 @@ func (s *Service) Expire(ctx context.Context) error {
 				if s.isReading(j.ID) {
 					continue
 				}
-				if err := tx.Sweeps().DropJob(j.ID, now); err != nil {
+				// The job may have gone with its vault meanwhile.
+				if err := tx.Sweeps().DropJob(j.ID, now); err != nil && !errors.Is(err, meta.ErrNotFound) {
 					return err
 				}
 				dropped++

@@ -100,13 +100,15 @@ func (s *Service) InitiateJob(ctx context.Context, call access.Call, name string
 func (s *Service) accept(tx meta.Tx, v *moraine.Vault, j *moraine.Job) error {
 	now := s.now()
 	j.ID, j.Vault, j.Created, j.State = moraine.NewJobID(now), v.ID, now, moraine.InProgress
-	j.Due = now.Add(s.delay(j.Tier))
 	if j.Retrieval != nil {
+		j.Due = now.Add(s.delay(j.Tier))
 		if _, err := s.retrievable(tx, v, j.Retrieval.Archive); err != nil {
 			return err
 		}
 		return tx.Jobs().Save(*j)
 	}
+	// The tier of an inventory job is echoed and has no effect (§7.2).
+	j.Due = now.Add(s.cfg.Delays.Standard)
 	j.Body = moraine.NewBodyID(now)
 	if s.cfg.InventoryInterval == 0 {
 		// The inventory is of this instant. Saving the snapshot keeps later
