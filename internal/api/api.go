@@ -206,13 +206,13 @@ func (s *Server) refuse(c *call, err error) {
 	unread := c.r.ContentLength > 0 && (c.body == nil && c.auth == nil || c.body != nil && c.body.left > 0)
 	waiting := c.r.Header.Get("Expect") != "" && (c.body == nil || c.body.total == 0)
 	control := http.NewResponseController(c.w.ResponseWriter)
-	if unread {
+	if unread || malformed(err) {
 		c.w.Header().Set("Connection", "close")
-		if !waiting {
-			// Answer first, then read on for a while; an error here only means
-			// that the answer waits for the body.
-			_ = control.EnableFullDuplex()
-		}
+	}
+	if unread && !waiting {
+		// Answer first, then read on for a while; an error here only means that
+		// the answer waits for the body.
+		_ = control.EnableFullDuplex()
 	}
 	writeJSON(c.w, e.Status, e.body())
 	if unread && !waiting && e.Status != http.StatusRequestTimeout {
@@ -220,6 +220,13 @@ func (s *Server) refuse(c *call, err error) {
 		_ = control.SetReadDeadline(time.Now().Add(drainTime))
 		_, _ = io.CopyN(io.Discard, c.r.Body, drainMax)
 	}
+}
+
+// malformed reports whether err is a transport refusal. What follows such a
+// request on its connection cannot be trusted to be a request.
+func malformed(err error) bool {
+	var refusal *sigv4.Error
+	return errors.As(err, &refusal) && strings.HasPrefix(refusal.Row, "T")
 }
 
 // record writes the one event of a request.

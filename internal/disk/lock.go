@@ -80,9 +80,16 @@ func (l *FileLock) Close() error { return l.f.Close() }
 // Free is the number of bytes that this user may still write to the file
 // system that holds path.
 func Free(path string) (int64, error) {
+	free, _, err := Space(path)
+	return free, err
+}
+
+// Space returns what Free does, and the size of the file system in bytes.
+func Space(path string) (free, total int64, err error) {
 	var st unix.Statfs_t
 	if err := unix.Statfs(path, &st); err != nil {
-		return 0, &os.PathError{Op: "statfs", Path: path, Err: err}
+		return 0, 0, &os.PathError{Op: "statfs", Path: path, Err: err}
 	}
-	return int64(st.Bavail) * int64(st.Bsize), nil //nolint:unconvert // the field types differ between platforms
+	block := int64(st.Bsize) //nolint:unconvert // the field types differ between platforms
+	return int64(st.Bavail) * block, int64(st.Blocks) * block, nil
 }

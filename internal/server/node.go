@@ -34,19 +34,20 @@ type node struct {
 // newNode joins services and surfaces to the stores.
 func newNode(cfg config.Config, opts Options, d *data, s *stores, id identity) *node {
 	pending, authority := new(blob.Pending), new(access.Authority)
+	blobs := reserve(s.blobs, d.dir)
 	directory := account.NewDirectory(id.root)
 	n := &node{log: opts.Log}
 	n.vaults = vault.New(vault.Config{
-		Meta: s.rows, Blobs: s.blobs, Pending: pending, Access: authority, Now: opts.Now, Log: opts.Log,
+		Meta: s.rows, Blobs: blobs, Pending: pending, Access: authority, Now: opts.Now, Log: opts.Log,
 		InventoryInterval: cfg.InventoryInterval, Retention: cfg.UploadRetention,
 	})
 	n.jobs = job.New(job.Config{
-		Meta: s.rows, Blobs: s.blobs, Pending: pending, Access: authority, Now: opts.Now, Log: opts.Log,
+		Meta: s.rows, Blobs: blobs, Pending: pending, Access: authority, Now: opts.Now, Log: opts.Log,
 		Owner: rand.Text(), Delays: cfg.JobDelay,
 		InventoryInterval: cfg.InventoryInterval, Retention: cfg.JobRetention,
 	})
 	n.metrics = adminapi.NewMetrics(adminapi.Sources{
-		Fsyncs:   d.fsys.Syncs,
+		Fsyncs:   func() int64 { return d.fsys.Syncs() + int64(s.rows.Commits()) },
 		DiskFree: func() (int64, error) { return disk.Free(d.dir) },
 		Census:   func(ctx context.Context) (adminapi.Census, error) { return census(ctx, s.rows) },
 		Version:  opts.Version,

@@ -108,6 +108,9 @@ func (d *dump) record(off int64, h header) error {
 	at := shape{kind: d.name.kind, off: off, size: h.size}
 	root, where, err := d.whole(d.ctx, at)
 	if err != nil {
+		if errors.Is(err, errDying) {
+			return d.print("%12d  live  blob %s  length %d  span %d  %v\n", off, h.blob, h.size, h.span, err)
+		}
 		if !isDamage(err) {
 			return err
 		}

@@ -145,6 +145,11 @@ var (
 	errShort   = errors.New("the file ends early")
 )
 
+// errDying says that a crash cut the deletion of a record short: its end
+// already belongs to a hole, its header does not yet say that it is dead. It
+// is no damage, since no row names the blob.
+var errDying = errors.New("half deleted")
+
 func decodeFileHeader(p []byte) (fileHeader, error) {
 	switch {
 	case string(p[:8]) != fileMagic:

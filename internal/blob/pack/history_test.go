@@ -252,11 +252,7 @@ func (h *history) checkWalk(when string) {
 	err = h.store.Check(h.Context(), func(i blob.Info, root treehash.Digest) error {
 		whole[i.Ref] = true
 		return nil
-	}, func(err error) {
-		if len(h.dying) == 0 {
-			damaged(err)
-		}
-	})
+	}, damaged)
 	if err != nil {
 		h.Errorf("%s: Check: %v", when, err)
 	}
@@ -306,7 +302,7 @@ func TestEveryOperationFails(t *testing.T) {
 	for name, fault := range faults {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			for n := 1; !t.Failed(); n += stride() {
+			for n, stride := sweep(t, 8); !t.Failed(); n += stride {
 				h := newHistory(t, 7)
 				h.fs.Fail(n, fault)
 				h.open()
@@ -326,7 +322,7 @@ func TestPowerCutAtEveryOperation(t *testing.T) {
 	for _, seed := range []uint64{1, 2} {
 		t.Run(itoa(int(seed)), func(t *testing.T) {
 			t.Parallel()
-			for n := 1; !t.Failed(); n += stride() {
+			for n, stride := sweep(t, 16); !t.Failed(); n += stride {
 				h := newHistory(t, seed)
 				h.fs.Fail(n, crashfs.PowerCut)
 				h.open()

@@ -124,6 +124,13 @@ func (rc *recovery) sharedEnd(s *Store) (int64, error) {
 	if err != nil {
 		return 0, err
 	}
+	if base == fileHeaderSize {
+		// The first batch is the last one, and the file header was written with
+		// it: it may be torn too, and holds nothing that is not known.
+		if err := rc.renewFileHeader(s); err != nil {
+			return 0, err
+		}
+	}
 	for _, t := range torn {
 		s.log.Warn("unacknowledged bytes set aside after a crash", "file", rc.name.base(), "offset", t.from, "bytes", t.to-t.from)
 		var p [headerSize]byte
@@ -138,6 +145,16 @@ func (rc *recovery) sharedEnd(s *Store) (int64, error) {
 		return 0, err
 	}
 	return end, nil
+}
+
+func (rc *recovery) renewFileHeader(s *Store) error {
+	if err := checkFileHeader(rc.f, rc.name); !isDamage(err) {
+		return err
+	}
+	var p [fileHeaderSize]byte
+	fileHeader{kind: rc.name.kind, id: rc.name.id, made: s.cfg.Now().UnixMilli()}.encode(p[:])
+	_, err := rc.file.WriteAt(p[:], 0)
+	return err
 }
 
 // lastBatch is the offset of the last batch that was begun, 0 if none was.
@@ -172,7 +189,7 @@ func (rc *recovery) checkBatch(base int64) (end int64, torn []hole, err error) {
 			if isDamage(err) {
 				return nil
 			}
-			if err != nil {
+			if err != nil && !errors.Is(err, errDying) {
 				return err
 			}
 		}

@@ -166,6 +166,9 @@ func (v *verifier) tail(at shape, show func(off int64, p []byte)) error {
 	if err != nil {
 		return err
 	}
+	if t.span > at.span() {
+		return errDying
+	}
 	var crc uint32
 	for off := at.digestsAt(); off < at.tableEnd(); {
 		p := v.buf[:min(int64(len(v.buf)), at.tableEnd()-off)]

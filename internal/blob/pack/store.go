@@ -242,8 +242,11 @@ func damage(n fileName, off int64, cause error) error {
 // faulty translates an error met while reading a file: bytes that are wrong
 // are damage, bytes that could not be had may come another time.
 func faulty(n fileName, off int64, err error) error {
-	if isDamage(err) {
+	switch {
+	case isDamage(err):
 		return damage(n, off, err)
+	case errors.Is(err, errDying):
+		return gone(n, off)
 	}
 	return unavailable(err)
 }

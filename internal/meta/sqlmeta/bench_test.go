@@ -65,7 +65,7 @@ func BenchmarkUpload(b *testing.B) {
 			s := openFor(b, filepath.Join(b.TempDir(), "rows.db"))
 			addVault(b, s, "photos")
 			ctx := context.Background()
-			before := sqlmeta.Commits(s)
+			before := s.Commits()
 			var left, clock atomic.Int64
 			left.Store(int64(b.N))
 			b.ReportAllocs()
@@ -89,7 +89,7 @@ func BenchmarkUpload(b *testing.B) {
 			wg.Wait()
 			b.StopTimer()
 			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "ops/s")
-			b.ReportMetric(float64(sqlmeta.Commits(s)-before)/float64(b.N), "commits/op")
+			b.ReportMetric(float64(s.Commits()-before)/float64(b.N), "commits/op")
 		})
 	}
 }

@@ -9,9 +9,6 @@ import (
 	"moraine/internal/meta"
 )
 
-// Commits is how many batches were committed.
-func Commits(s *Store) uint64 { return s.writer.count.Load() }
-
 // Queries lists every statement.
 func Queries() []string { return queries[:] }
 

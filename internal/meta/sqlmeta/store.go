@@ -122,6 +122,10 @@ func (s *Store) Update(ctx context.Context, fn func(tx meta.Tx) error) error {
 	return s.writer.update(ctx, fn)
 }
 
+// Commits is how many batches of Updates were committed since Open. Each costs
+// one fsync; checkpoints cost some more, now and then.
+func (s *Store) Commits() uint64 { return s.writer.count.Load() }
+
 // Check reads the whole database and reports the first damage it finds, of
 // kind Corrupt. Its time grows with the number of rows.
 func (s *Store) Check(ctx context.Context) error {
