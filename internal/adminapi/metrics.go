@@ -12,7 +12,7 @@ import (
 // Sources are where the figures of a scrape come from. Each may be nil, then
 // its metric is absent; they are called from any goroutine.
 type Sources struct {
-	Fsyncs   func() int64          // files and directories synced since the start
+	Fsyncs   func() int64          // syncs to disk since the start
 	DiskFree func() (int64, error) // bytes that may still be written to the data directory
 	// Census counts rows.
 	Census  func(context.Context) (Census, error)
@@ -93,7 +93,7 @@ type gauges struct {
 func newGauges(src Sources) *gauges {
 	return &gauges{
 		src:      src,
-		fsyncs:   prometheus.NewDesc("moraine_fsyncs_total", "Files and directories synced to disk since the start, those of the database engine not included.", nil, nil),
+		fsyncs:   prometheus.NewDesc("moraine_fsyncs_total", "Syncs to disk since the start: of files and directories, and one for each commit of rows.", nil, nil),
 		diskFree: prometheus.NewDesc("moraine_disk_free_bytes", "Bytes that may still be written to the file system of the data directory.", nil, nil),
 		uploads:  prometheus.NewDesc("moraine_open_uploads", "Multipart uploads that are neither completed nor aborted.", nil, nil),
 		job:      prometheus.NewDesc("moraine_jobs", "Jobs that have not expired, by state.", []string{"state"}, nil),

@@ -39,13 +39,23 @@ func (b *bodyReader) Read(p []byte) (int, error) {
 		b.off += int64(n)
 		b.left -= int64(n)
 		if err == io.EOF {
-			err = b.cur.Close()
-			b.cur = nil
+			err = b.endExtent()
 		}
 		if n > 0 || err != nil {
 			return n, err
 		}
 	}
+}
+
+// endExtent closes an extent that was read to its end. A store that ends before
+// that has broken its word: asking it again might never end.
+func (b *bodyReader) endExtent() error {
+	err := b.cur.Close()
+	b.cur = nil
+	if e := b.extents[0]; err == nil && b.left > 0 && b.off < e.First+e.Size {
+		err = moraine.Errorf(moraine.Corrupt, "blob %s ends before byte %d of the body", e.Blob, b.off)
+	}
+	return err
 }
 
 // next opens the extent that holds the byte at b.off.
@@ -96,6 +106,9 @@ func Verify(ctx context.Context, s Store, e moraine.Extent, buf []byte, step fun
 			return err
 		}
 		n, err := io.ReadFull(r, buf[:min(treehash.LeafSize, e.Size-int64(i)*treehash.LeafSize)])
+		if err == io.EOF || err == io.ErrUnexpectedEOF {
+			return moraine.Errorf(moraine.Corrupt, "blob %s ends in leaf %d", e.Blob, i)
+		}
 		if err != nil {
 			return err
 		}

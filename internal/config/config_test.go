@@ -269,3 +269,33 @@ func TestDocumented(t *testing.T) {
 		}
 	}
 }
+
+// Whatever a setting accepts is printed in a form that means the same.
+func FuzzSettings(f *testing.F) {
+	f.Add("expedited=1m,standard=3h,bulk=5h", "64KiB", "24h", "us-east-1,eu-north-1")
+	f.Add("5s", "1048576", "26h0m1s", "a")
+	f.Fuzz(func(t *testing.T, delay, size, retention, regions string) {
+		from := func(delay, size, retention, regions string) (config.Config, error) {
+			environ := []string{
+				"MORAINE_JOB_DELAY=" + delay, "MORAINE_HTTP_MAX_JSON_BODY=" + size,
+				"MORAINE_JOB_RETENTION=" + retention, "MORAINE_REGIONS=" + regions,
+			}
+			return config.Load(config.Sources{Environ: func() []string { return environ }})
+		}
+		want, err := from(delay, size, retention, regions)
+		if err != nil {
+			return
+		}
+		printed := make(map[string]string)
+		for line := range strings.Lines(want.Print()) {
+			key, value, _ := strings.Cut(strings.TrimSpace(line), ": ")
+			printed[key] = strings.Trim(value, `"`)
+		}
+		got, err := from(printed["delay"], printed["max_json_body"], printed["retention"], printed["regions"])
+		// The section of uploads has a retention too, the default one.
+		want.JobRetention, got.JobRetention = 0, 0
+		if diff := cmp.Diff(want, got); err != nil || diff != "" {
+			t.Errorf("%v (-want +got):\n%s", err, diff)
+		}
+	})
+}

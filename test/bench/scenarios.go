@@ -121,7 +121,7 @@ func (b *bench) large(ctx context.Context) error {
 
 // download reads a job's output, hashing it if asked to.
 func (b *bench) download(ctx context.Context, c *vaultclient.Client, vault, job string, size int64, tree string, parts []vaultclient.Payload) error {
-	var sink io.Writer = io.Discard
+	sink := io.Discard
 	sum := sha256.New()
 	if b.verify {
 		sink = sum

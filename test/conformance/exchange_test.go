@@ -156,6 +156,8 @@ func (r *runner) compareBody(t *testing.T, e *exchange, resp *wire.Response, sco
 
 // build makes the bytes of a request.
 func (r *runner) build(e *exchange) (*wire.Request, error) {
+	now := time.Now().UTC()
+	r.vars["now"], r.vars["nowrfc"] = now.Format(wire.StampFormat), now.Format("Mon, 02 Jan 2006 15:04:05 GMT")
 	var firstErr error
 	fill := func(s string) string {
 		out, err := r.vars.fill(s)

@@ -18,7 +18,8 @@ func (s *Store) Check(ctx context.Context, fn func(blob.Info, treehash.Digest) e
 	if damaged == nil {
 		damaged = func(error) {}
 	}
-	buf := make([]byte, treehash.LeafSize)
+	buf := s.bufs.get(treehash.LeafSize)
+	defer s.bufs.put(buf)
 	return s.Walk(ctx, func(i blob.Info) error {
 		root, err := s.checkBlob(ctx, i, buf)
 		switch {

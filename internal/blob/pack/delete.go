@@ -1,11 +1,13 @@
 package pack
 
 import (
+	"cmp"
 	"context"
 	"encoding/binary"
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 
 	"moraine"
@@ -331,7 +333,7 @@ const blockSize = 4096
 // punch gives back what lies between the headers and trailers of the holes. It
 // is not needed for anything else, so an error is only logged.
 func (m *marker) punch(s *Store) {
-	for _, h := range m.holes {
+	for _, h := range joined(m.holes) {
 		from := roundUp(h.from+headerSize, blockSize)
 		to := roundDown(h.to-trailerSize, blockSize)
 		if from >= to {
@@ -342,6 +344,21 @@ func (m *marker) punch(s *Store) {
 			return
 		}
 	}
+}
+
+// joined returns the same bytes in ranges that do not overlap: the deletions of
+// one batch make the same hole grow again and again.
+func joined(holes []hole) []hole {
+	slices.SortFunc(holes, func(a, b hole) int { return cmp.Compare(a.from, b.from) })
+	var out []hole
+	for _, h := range holes {
+		if n := len(out); n > 0 && h.from <= out[n-1].to {
+			out[n-1].to = max(out[n-1].to, h.to)
+			continue
+		}
+		out = append(out, h)
+	}
+	return out
 }
 
 // removeDead unlinks a sealed pack in which nothing is live. A crash before the

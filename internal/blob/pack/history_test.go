@@ -7,6 +7,7 @@ import (
 	"maps"
 	"math/rand/v2"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -302,7 +303,7 @@ func TestEveryOperationFails(t *testing.T) {
 	for name, fault := range faults {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			for n, stride := sweep(t, 8); !t.Failed(); n += stride {
+			for n, stride := sweep(t, 20); !t.Failed(); n += stride {
 				h := newHistory(t, 7)
 				h.fs.Fail(n, fault)
 				h.open()
@@ -322,7 +323,7 @@ func TestPowerCutAtEveryOperation(t *testing.T) {
 	for _, seed := range []uint64{1, 2} {
 		t.Run(itoa(int(seed)), func(t *testing.T) {
 			t.Parallel()
-			for n, stride := sweep(t, 16); !t.Failed(); n += stride {
+			for n, stride := sweep(t, 40); !t.Failed(); n += stride {
 				h := newHistory(t, seed)
 				h.fs.Fail(n, crashfs.PowerCut)
 				h.open()
@@ -337,5 +338,60 @@ func TestPowerCutAtEveryOperation(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestPowerCutUnderLoad cuts the power while many goroutines put and delete.
+func TestPowerCutUnderLoad(t *testing.T) {
+	t.Parallel()
+	for n, stride := sweep(t, 120); n < 600 && !t.Failed(); n += stride {
+		h := newHistory(t, uint64(n))
+		h.open()
+		h.fs.Fail(n, crashfs.PowerCut)
+		var mu sync.Mutex // guards the maps of h and its rnd
+		var wg sync.WaitGroup
+		for range 8 {
+			wg.Go(func() { h.load(&mu) })
+		}
+		wg.Wait()
+		h.close()
+		for i, keep := range []crashfs.Keep{crashfs.KeepNone, crashfs.KeepRandom, crashfs.KeepRandom} {
+			h.on(h.fs.Crash(keep, h.rnd)).settle("power cut at operation " + itoa(n) + ", crash " + itoa(i))
+		}
+	}
+}
+
+// load puts blobs and deletes every third, until something fails.
+func (h *history) load(mu *sync.Mutex) {
+	for i := range 40 {
+		mu.Lock()
+		data := make([]byte, 1+h.rnd.IntN(1500))
+		if i%10 == 9 {
+			data = make([]byte, testSmallMax+1+h.rnd.IntN(10_000))
+		}
+		for k := range data {
+			data[k] = byte(h.rnd.Uint32())
+		}
+		id := moraine.NewBlobID(time.Now())
+		h.sent[id] = data
+		mu.Unlock()
+		ref, err := h.store.Put(h.Context(), id, bytes.NewReader(data), int64(len(data)))
+		if err != nil {
+			return
+		}
+		if i%3 != 0 {
+			mu.Lock()
+			h.live[ref] = data
+			mu.Unlock()
+			continue
+		}
+		err = h.store.Delete(h.Context(), ref)
+		mu.Lock()
+		if err == nil {
+			h.gone[ref] = true
+		} else {
+			h.dying[ref] = data
+		}
+		mu.Unlock()
 	}
 }

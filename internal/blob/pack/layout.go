@@ -117,7 +117,7 @@ func (l *layout) create(n fileName) (disk.File, error) {
 	return l.fs.Open(l.openPath(n), os.O_RDWR|os.O_CREATE|os.O_EXCL)
 }
 
-// removeIn removes a file at one of its places, durably. It is no error if it
+// remove removes a file at one of its places, durably. It is no error if it
 // is not there; the directory is synced even so, since an earlier removal may
 // not be durable.
 func (l *layout) remove(path string) error {

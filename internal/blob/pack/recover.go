@@ -72,7 +72,7 @@ func (s *Store) recoverFile(n fileName, budget *int64) (end int64, err error) {
 		return 0, err
 	}
 	rec := &recovery{
-		verifier: verifier{f: f, name: n, buf: make([]byte, treehash.LeafSize)},
+		verifier: verifier{f: f, name: n, buf: make([]byte, min(size, treehash.LeafSize))},
 		file:     f, size: size,
 	}
 	if n.kind == shared {

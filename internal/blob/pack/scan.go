@@ -3,6 +3,8 @@ package pack
 import (
 	"errors"
 	"io"
+
+	"moraine/internal/treehash"
 )
 
 // readAt fills p from offset off. A file that ends early is errShort.
@@ -142,7 +144,7 @@ func (s *scanner) header(off int64) (header, error) {
 type verifier struct {
 	f    io.ReaderAt
 	name fileName
-	buf  []byte // of a leaf's size
+	buf  []byte // of a leaf's size, or of the file's if that is less
 }
 
 // structure checks that header, digests, frame table and trailer of a blob's
@@ -189,8 +191,8 @@ func (v *verifier) tail(at shape, show func(off int64, p []byte)) error {
 // MiB of data. The offset returned is that of the frame that failed.
 func (v *verifier) frames(at shape, leaf func(i int64, p []byte) error) (int64, error) {
 	for i := range at.leaves() {
-		from := i * int64(len(v.buf))
-		p := v.buf[:min(int64(len(v.buf)), at.size-from)]
+		from := i * treehash.LeafSize
+		p := v.buf[:min(treehash.LeafSize, at.size-from)]
 		if err := readAt(v.f, p, at.dataAt()+from); err != nil {
 			return at.dataAt() + from, err
 		}

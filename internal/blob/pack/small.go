@@ -263,10 +263,6 @@ func (a *appender) reserve(end int64) error {
 // write writes a batch at base, with zeros behind it if that pays, and syncs.
 func (a *appender) write(batch []*addition, base, end int64) error {
 	c := a.cur
-	if a.stage == nil {
-		a.stage = make([]byte, 0, stageSize)
-		a.zeros = make([]byte, zeroStep)
-	}
 	at := base // of the stage in the file
 	flush := func() error {
 		if len(a.stage) == 0 {
@@ -327,6 +323,9 @@ func (a *appender) zeroAhead(base, end int64) error {
 	n := min(zeroStep, c.allocated-end)
 	if n <= 0 {
 		return nil
+	}
+	if int64(len(a.zeros)) < n {
+		a.zeros = make([]byte, n)
 	}
 	c.zeroed += n
 	_, err := c.f.WriteAt(a.zeros[:n], end)

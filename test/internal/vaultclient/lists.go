@@ -22,10 +22,10 @@ type Vault struct {
 	VaultName         string
 }
 
-// JobRequest is the body of InitiateJob.
+// JobRequest is the body of InitiateJob. Fields are spelled as on the wire.
 type JobRequest struct {
 	Type               string
-	ArchiveId          string `json:",omitempty"` //nolint:revive // wire name
+	ArchiveId          string `json:",omitempty"`
 	Format             string `json:",omitempty"`
 	Tier               string `json:",omitempty"`
 	Description        string `json:",omitempty"`
@@ -34,8 +34,8 @@ type JobRequest struct {
 
 // Job is a DescribeJob reply, as far as the tests read it.
 type Job struct {
-	JobId                 string  //nolint:revive // wire name
-	ArchiveId             *string //nolint:revive // wire name
+	JobId                 string
+	ArchiveId             *string
 	ArchiveSHA256TreeHash *string
 	ArchiveSizeInBytes    *int64
 	InventorySizeInBytes  *int64
@@ -47,7 +47,7 @@ type Job struct {
 // Upload is one item of ListMultipartUploads.
 type Upload struct {
 	ArchiveDescription *string
-	MultipartUploadId  string //nolint:revive // wire name
+	MultipartUploadId  string
 	PartSizeInBytes    int64
 }
 
@@ -66,7 +66,7 @@ type Inventory struct {
 
 // InventoryArchive is one archive of an inventory.
 type InventoryArchive struct {
-	ArchiveId          string //nolint:revive // wire name
+	ArchiveId          string
 	ArchiveDescription string
 	CreationDate       string
 	Size               int64

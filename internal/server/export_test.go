@@ -1,0 +1,7 @@
+package server
+
+// What the fuzz target of the credentials file needs.
+var (
+	ParseCredentials  = parseCredentials
+	FormatCredentials = formatCredentials
+)
