@@ -53,5 +53,9 @@ func ParsePosition(marker string) (Position, error) {
 		return Position{}, Errorf(Invalid, "Invalid marker: %s", marker)
 	}
 	ms := int64(binary.BigEndian.Uint64(b[1:9]))
-	return Position{Created: time.UnixMilli(ms).UTC(), ID: string(b[9:])}, nil
+	p := Position{Created: time.UnixMilli(ms).UTC(), ID: string(b[9:])}
+	if p.Marker() != marker { // the decoder steps over line ends
+		return Position{}, Errorf(Invalid, "Invalid marker: %s", marker)
+	}
+	return p, nil
 }

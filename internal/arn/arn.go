@@ -31,7 +31,7 @@ type ARN struct {
 
 // The reasons why a text is not an ARN.
 var (
-	ErrPrefix = errors.New("arn: name does not begin with arn:")
+	ErrPrefix = errors.New(`arn: name does not begin with "arn:"`)
 	ErrParts  = errors.New("arn: name does not have six parts")
 	ErrEmpty  = errors.New("arn: partition, service or resource is empty")
 )

@@ -109,11 +109,6 @@ func (s shape) span() int64 {
 	return roundUp(s.kind.dataOffset()+s.size+s.leaves()*digestSize+s.frames()*frameCRCSize+trailerSize, recordAlign)
 }
 
-// frame is the range of one frame in the data.
-func (s shape) frame(i int64) (off, n int64) {
-	return i * frameSize, min(frameSize, s.size-i*frameSize)
-}
-
 func roundUp(n, to int64) int64   { return (n + to - 1) / to * to }
 func roundDown(n, to int64) int64 { return n / to * to }
 
