@@ -38,6 +38,7 @@ type Config struct {
 	JobRetention        time.Duration
 	UploadRetention     time.Duration
 	InventoryInterval   time.Duration
+	OrphanGrace         time.Duration
 	AllowShortRetention bool // for tests
 
 	HTTP HTTP

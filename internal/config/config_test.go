@@ -47,7 +47,7 @@ func TestDefaults(t *testing.T) {
 		DrainTimeout: 30 * time.Second,
 		Log:          config.Log{Format: "text", Level: slog.LevelInfo},
 		Admin:        config.Admin{Listen: "127.0.0.1:8081"},
-		JobRetention: 24 * time.Hour, UploadRetention: 24 * time.Hour,
+		JobRetention: 24 * time.Hour, UploadRetention: 24 * time.Hour, OrphanGrace: 24 * time.Hour,
 		HTTP: config.HTTP{MaxHeaderBytes: 64 << 10, ReadHeaderTimeout: 10 * time.Second, MinBodyRate: 1 << 10, MaxJSONBody: 1 << 20},
 		Auth: config.Auth{MaxSkew: 5 * time.Minute, UnsignedAmzHeaders: "allow"},
 	}

@@ -135,6 +135,9 @@ func lifetimeSettings() []Setting {
 		duration("inventory.interval", "0s",
 			"How often a vault that was written to is inventoried. 0s: inventories and vault figures are always current.",
 			func(c *Config) *time.Duration { return &c.InventoryInterval }),
+		duration("orphan.grace", "24h",
+			"Age from which on bytes that no row names are deleted. Crashes leave a few; rows put back from an older backup leave every later archive, so raise it, to 8760h say, before you start on such rows.",
+			func(c *Config) *time.Duration { return &c.OrphanGrace }),
 	}
 }
 

@@ -114,6 +114,8 @@ func (c *Config) checkLifetimes() error {
 
 func (c *Config) checkBounds() error {
 	switch {
+	case c.OrphanGrace < time.Hour:
+		return fmt.Errorf("orphan.grace is %s; give at least 1h, so that a mistake with a backup is noticed in time", printDuration(c.OrphanGrace))
 	case c.HTTP.MaxHeaderBytes < headerBytesMin || c.HTTP.MaxHeaderBytes > headerBytesMax:
 		return fmt.Errorf("http.max_header_bytes is %s; give %s to %s", printSize(c.HTTP.MaxHeaderBytes), printSize(headerBytesMin), printSize(headerBytesMax))
 	case c.HTTP.MaxJSONBody < jsonBodyMin || c.HTTP.MaxJSONBody > jsonBodyMax:

@@ -602,6 +602,27 @@ func TestOrphanGrace(t *testing.T) {
 	}
 }
 
+// TestTooManyOrphans keeps everything when so much is unnamed that rows must
+// be missing.
+func TestTooManyOrphans(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t, nil)
+	for i := range 10_001 {
+		id := moraine.NewBlobID(h.now())
+		if _, err := h.blobs.Put(t.Context(), id, strings.NewReader("x"), 1); err != nil {
+			t.Fatal(i, err)
+		}
+	}
+	h.advance(48 * time.Hour)
+	n, err := h.SweepOrphans(t.Context())
+	if n != 0 || err == nil || !strings.Contains(err.Error(), "none was deleted") {
+		t.Errorf("%d orphans removed, %v", n, err)
+	}
+	if got := h.blobCount(); got != 10_001 {
+		t.Errorf("%d blobs remain", got)
+	}
+}
+
 // TestInventoryInterval follows the rules of §8.1 and §3.4 with a daily
 // inventory.
 func TestInventoryInterval(t *testing.T) {

@@ -16,6 +16,10 @@ const (
 	sweepBatch  = 500
 	sweepEvery  = time.Minute
 	orphanEvery = 24 * time.Hour
+	// orphansMax is how many orphans one search deletes at most. A crash leaves
+	// about one for each upload under way; many more mean that rows are
+	// missing, and then the bytes are worth more than their space.
+	orphansMax = 10_000
 )
 
 // Run sweeps until ctx is done: it expires uploads, gives the bytes of deleted
@@ -218,21 +222,15 @@ func (s *Service) SweepOrphans(ctx context.Context) (int, error) {
 		return 0, nil
 	}
 	young := s.now().Add(-s.cfg.OrphanGrace)
-	removed := 0
-	var batch []blob.Info
+	var found, batch []blob.Info
 	flush := func() error {
 		orphans, err := s.orphans(ctx, batch)
 		batch = batch[:0]
-		if err != nil {
-			return err
+		if found = append(found, orphans...); err == nil && len(found) > orphansMax {
+			err = moraine.Errorf(moraine.Internal,
+				"more than %d blobs are named by no row, so none was deleted: rows of an older backup look like this; see docs/operations.md", orphansMax)
 		}
-		for _, o := range orphans {
-			if err := s.cfg.Blobs.Delete(ctx, o.Ref); err != nil {
-				return err
-			}
-			removed++
-		}
-		return nil
+		return err
 	}
 	err := walker.Walk(ctx, func(i blob.Info) error {
 		if i.ID.Time().After(young) || s.cfg.Pending.Has(i.ID) {
@@ -248,7 +246,15 @@ func (s *Service) SweepOrphans(ctx context.Context) (int, error) {
 	if err == nil {
 		err = flush()
 	}
-	return removed, err
+	if err != nil {
+		return 0, err
+	}
+	for n, o := range found {
+		if err := s.cfg.Blobs.Delete(ctx, o.Ref); err != nil {
+			return n, err
+		}
+	}
+	return len(found), nil
 }
 
 // orphans returns those of the given blobs that no row names. A second copy of
