@@ -359,7 +359,6 @@ func TestDeletedArchive(t *testing.T) {
 	if _, got := h.output(fast, ""); !bytes.Equal(got, data) {
 		t.Error("the output of a finished job changed when the archive was deleted")
 	}
-	h.advance(time.Hour)
 	if j := h.until(h.Service, slow); j.State != moraine.Failed {
 		t.Errorf("a job of an archive deleted meanwhile: %s", j.State)
 	}
@@ -368,7 +367,7 @@ func TestDeletedArchive(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h.advance(23 * time.Hour)
+	h.advance(24 * time.Hour)
 	if err := h.Expire(t.Context()); err != nil {
 		t.Fatal(err)
 	}

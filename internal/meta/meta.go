@@ -146,6 +146,9 @@ type Jobs interface {
 	// and whose lease is absent or over, oldest Due first, to owner until the
 	// given instant, and returns them as saved.
 	Claim(owner string, now, until time.Time, limit int) ([]moraine.Job, error)
+	// Hasten makes the jobs in progress that name a body due at the given
+	// instant, unless they are due before it.
+	Hasten(b moraine.BodyID, at time.Time) error
 	// NextDue returns the earliest instant at which Claim could return a job,
 	// which may be past; ok is false if no job is in progress.
 	NextDue() (at time.Time, ok bool, err error)

@@ -40,6 +40,7 @@ func newNode(cfg config.Config, opts Options, d *data, s *stores, id identity) *
 	n.vaults = vault.New(vault.Config{
 		Meta: s.rows, Blobs: blobs, Pending: pending, Access: authority, Now: opts.Now, Log: opts.Log,
 		InventoryInterval: cfg.InventoryInterval, Retention: cfg.UploadRetention, OrphanGrace: cfg.OrphanGrace,
+		Hastened: func() { n.jobs.Wake() },
 	})
 	n.jobs = job.New(job.Config{
 		Meta: s.rows, Blobs: blobs, Pending: pending, Access: authority, Now: opts.Now, Log: opts.Log,

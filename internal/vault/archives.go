@@ -114,10 +114,15 @@ func (s *Service) DeleteArchive(ctx context.Context, call access.Call, name stri
 		if err := tx.Archives().MarkDeleted(a.ID, at); err != nil {
 			return err
 		}
+		// Its retrievals have nothing to wait for: they find it gone and fail.
+		if err := tx.Jobs().Hasten(a.Body, at); err != nil {
+			return err
+		}
 		return saveWrite(tx, &v, at, moraine.Figures{Archives: -1, Bytes: -a.Size})
 	})
 	if err == nil {
 		s.Wake()
+		s.cfg.Hastened()
 	}
 	return err
 }

@@ -27,6 +27,9 @@ type Config struct {
 	Now     func() time.Time  // zero: time.Now
 	Log     *slog.Logger      // zero: discard
 
+	// Hastened is told that jobs may have become due. Zero: nobody.
+	Hastened func()
+
 	// InventoryInterval is how often a vault is inventoried. Zero: figures
 	// are current at every instant (§8.1).
 	InventoryInterval time.Duration
@@ -55,6 +58,9 @@ func New(cfg Config) *Service {
 	}
 	if cfg.Retention == 0 {
 		cfg.Retention = moraine.Retention
+	}
+	if cfg.Hastened == nil {
+		cfg.Hastened = func() {}
 	}
 	if cfg.OrphanGrace == 0 {
 		cfg.OrphanGrace = 24 * time.Hour

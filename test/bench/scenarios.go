@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"slices"
 	"time"
 
@@ -207,6 +208,9 @@ func (b *bench) million(ctx context.Context) error {
 	defer t.flush()
 	before := b.read(ctx, true)
 	took, elapsed, err := b.drive(ctx, tinyConns, 0, b.archives, func(ctx context.Context, c *vaultclient.Client, i int) error {
+		if i%max(1, b.archives/10) == 0 {
+			fmt.Fprintf(os.Stderr, "%s %d of %d archives\n", time.Now().Format(time.TimeOnly), i, b.archives)
+		}
 		_, err := c.UploadArchive(ctx, vault, fmt.Sprintf("archive %d", i), pool[i%len(pool)])
 		return err
 	})

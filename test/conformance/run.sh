@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Runs the real clients against a server started for the occasion: the AWS CLI,
-# boto3 with its client and its resource layer, and the SDK for JavaScript.
+# boto3 with its client and its resource layer, and the SDK for JavaScript; then
+# the main job, with kills.
 # A client that is missing is a failure, never a skip. TEST_SERVER_BINARY names a
 # ready server; without it the server is built from this tree.
 set -euo pipefail
@@ -47,7 +48,7 @@ export MORAINE_ROOT_SECRET_ACCESS_KEY=moraine/clients/secret+key/012345678901
 export MORAINE_ACCOUNT_ID=210987654321
 export MORAINE_REGION=eu-north-1
 "$binary" serve --listen "127.0.0.1:$port" --data "$work/data" --regions eu-north-1,us-east-1 \
-	--job-delay expedited=0s,standard=1s,bulk=10m --inventory-interval 0s >"$work/server.log" 2>&1 &
+	--admin-listen '' --job-delay expedited=0s,standard=1s,bulk=10m --inventory-interval 0s >"$work/server.log" 2>&1 &
 server=$!
 
 export ENDPOINT=http://127.0.0.1:$port
@@ -76,4 +77,5 @@ server=
 	cat "$work/fsck.log" >&2
 	die "fsck found damage"
 }
+python3 "$here/main_job.py" "$binary" || die "main_job.py failed"
 echo "run.sh: all clients agree"

@@ -14,6 +14,7 @@ var jobTests = []test{
 	{"list", in(testJobList)},
 	{"claim", in(testClaim)},
 	{"claim prefers the oldest due", in(testClaimOrder)},
+	{"hasten", in(testHasten)},
 	{"count by state", in(testCountByState)},
 }
 
@@ -162,6 +163,30 @@ func testClaim(t *testing.T, s meta.Store) {
 	}
 	update(t, s, saveJobs(j)) // without a lease again
 	wantNextDue(t, s, at(10))
+}
+
+func testHasten(t *testing.T, s meta.Store) {
+	late, soon, other := inventory("v", 10), inventory("v", 3), inventory("v", 20)
+	soon.Body = late.Body
+	late.Due, soon.Due, other.Due = at(500), at(5), at(500)
+	done := finish(inventory("v", 1), moraine.Succeeded, at(1000))
+	done.Body, done.Due = late.Body, at(500)
+	update(t, s, saveJobs(late, soon, other, done))
+	hasten := func(tx meta.Tx) error { return tx.Jobs().Hasten(late.Body, at(50)) }
+	update(t, s, hasten)
+	late.Due = at(50)
+	for _, j := range []moraine.Job{late, soon, other, done} {
+		want(t, s, j, getJob(j.ID))
+	}
+	wantNextDue(t, s, at(5))
+	claim(t, s, "a", at(5), at(100), 1)
+	wantNextDue(t, s, at(50))
+	// A job that is held stays held until its lease is over.
+	late.Due, late.LeaseOwner, late.LeaseUntil = at(500), "a", at(90)
+	update(t, s, saveJobs(late))
+	update(t, s, hasten)
+	wantNextDue(t, s, at(90))
+	update(t, s, func(tx meta.Tx) error { return tx.Jobs().Hasten("nothing", at(50)) })
 }
 
 func testClaimOrder(t *testing.T, s meta.Store) {

@@ -266,6 +266,16 @@ func (m modelJobs) Claim(owner string, now, until time.Time, limit int) ([]morai
 	return list, nil
 }
 
+func (m modelJobs) Hasten(b moraine.BodyID, at time.Time) error {
+	for id, j := range m.jobs {
+		if j.Body == b && j.State == moraine.InProgress && j.Due.After(at) {
+			j.Due = at
+			m.jobs[id] = j
+		}
+	}
+	return nil
+}
+
 func (m modelJobs) NextDue() (first time.Time, ok bool, err error) {
 	for _, j := range m.jobs {
 		if j.State != moraine.InProgress {

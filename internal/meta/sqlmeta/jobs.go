@@ -43,6 +43,9 @@ WHERE job_id IN (SELECT job_id FROM jobs WHERE state = 'InProgress' AND due_ms <
 AND (lease_until_ms IS NULL OR lease_until_ms <= $3) ORDER BY due_ms, job_id LIMIT $4)
 RETURNING ` + jobColumns
 
+	jobHasten = `UPDATE jobs SET due_ms = $2, ready_ms = CASE WHEN lease_until_ms > $2 THEN lease_until_ms ELSE $2 END
+WHERE body_id = $1 AND state = 'InProgress' AND due_ms > $2`
+
 	jobNextDue = `SELECT ready_ms FROM jobs WHERE ready_ms IS NOT NULL ORDER BY ready_ms LIMIT 1`
 	jobCount   = `SELECT state, count(*) FROM jobs GROUP BY state`
 )
@@ -154,6 +157,11 @@ func (s jobs) Claim(owner string, now, until time.Time, limit int) ([]moraine.Jo
 		return cmp.Or(a.Due.Compare(b.Due), cmp.Compare(a.ID, b.ID))
 	})
 	return list, err
+}
+
+func (s jobs) Hasten(b moraine.BodyID, at time.Time) error {
+	_, err := s.t.exec(jobHasten, string(b), millis(at))
+	return err
 }
 
 func (s jobs) NextDue() (at time.Time, ok bool, err error) {

@@ -14,7 +14,7 @@ var queries = [...]string{
 
 	uploadGet, uploadSave, uploadList, uploadCountOpen,
 
-	jobGet, jobSave, jobList, jobClaim, jobNextDue, jobCount,
+	jobGet, jobSave, jobList, jobClaim, jobHasten, jobNextDue, jobCount,
 
 	sweepIdleUploads, sweepEndedUploads, sweepExpiredJobs, sweepDropJob,
 	releaseBodies, releaseExtents, releaseForget, garbageList, garbageDrop,
