@@ -23,14 +23,14 @@ var floors = [][]string{
 	{"."},                              // nouns
 	{"internal/blob", "internal/meta"}, // ports
 	{"internal/blob/blobtest", "internal/blob/mem", "internal/meta/metatest", "internal/meta/mem", "internal/disk/crashfs"}, // their suites and references
-	{"internal/blob/pack", "internal/meta/sqlmeta"},        // adapters
-	{"internal/access"},                                    // services, the one every other asks first
-	{"internal/account", "internal/vault", "internal/job"}, // services
-	{"internal/api", "internal/adminapi"},                  // surfaces
-	{"internal/config"},                                    // assembly, from settings
-	{"internal/server"},                                    // to a running server
-	{"internal/cli"},                                       // to a command line
-	{"cmd/moraine"},                                        // to a process
+	{"internal/blob/pack", "internal/meta/sqlmeta"},          // adapters
+	{"internal/access"},                                      // services, the one every other asks first
+	{"internal/account", "internal/vault", "internal/job"},   // services
+	{"internal/api", "internal/iamapi", "internal/adminapi"}, // surfaces
+	{"internal/config"},                                      // assembly, from settings
+	{"internal/server"},                                      // to a running server
+	{"internal/cli"},                                         // to a command line
+	{"cmd/moraine"},                                          // to a process
 }
 
 // only lists packages that a few may import, whatever their floor.
@@ -62,6 +62,7 @@ var foreign = map[string][]string{
 	"internal/vault":   {"net/http", "database/sql", "os"},
 	"internal/job":     {"net/http", "database/sql", "os"},
 	"internal/api":     {"database/sql"},
+	"internal/iamapi":  {"database/sql"},
 	"internal/cli":     {"net/http", "database/sql"},
 	"internal/config":  {"net/http", "database/sql"},
 }

@@ -26,11 +26,13 @@ const (
 	Throttled               // ThrottlingException
 	Unavailable             // ServiceUnavailableException: a store is full or away, a retry may succeed
 	Corrupt                 // ServiceUnavailableException: stored bytes fail their check
+	Locked                  // AccessDeniedException: the lock of the vault is not in the state for it
 )
 
 var kindNames = [...]string{
 	"internal", "invalid", "missing", "malformed", "bad request", "not found", "denied",
 	"limit", "policy", "capacity", "timeout", "throttled", "unavailable", "corrupt",
+	"locked",
 }
 
 func (k Kind) String() string {

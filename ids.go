@@ -3,6 +3,7 @@ package moraine
 import (
 	"crypto/rand"
 	"encoding/base64"
+	"encoding/binary"
 	"encoding/hex"
 	"fmt"
 	"time"
@@ -18,6 +19,8 @@ type (
 	ArchiveID string // 138 characters (imported archives keep the id they came with)
 	UploadID  string // 92 characters
 	JobID     string // 92 characters
+
+	CapacityID string // 24 characters
 )
 
 // BlobID names an immutable string of bytes for ever, whichever store or place
@@ -57,6 +60,7 @@ const (
 	uploadIDLen  = 92
 	jobIDLen     = 92
 	requestIDLen = 47
+	shortIDLen   = 24 // of locks and capacity units
 	internalLen  = 32
 )
 
@@ -93,6 +97,9 @@ func NewUploadID(now time.Time) UploadID { return UploadID(newID(uploadIDLen, no
 // NewJobID makes the id of a job begun at now.
 func NewJobID(now time.Time) JobID { return JobID(newID(jobIDLen, now)) }
 
+// NewCapacityID makes the id of a capacity unit bought at now.
+func NewCapacityID(now time.Time) CapacityID { return CapacityID(newID(shortIDLen, now)) }
+
 // NewRequestID makes the id of a request received at now.
 func NewRequestID(now time.Time) string { return newID(requestIDLen, now) }
 
@@ -101,6 +108,18 @@ func NewVaultID(now time.Time) VaultID { return VaultID(newID(internalLen, now))
 
 // NewBodyID makes the internal id of a list of extents begun at now.
 func NewBodyID(now time.Time) BodyID { return BodyID(newID(internalLen, now)) }
+
+// NewRevision makes a number for Vault.Revision: 63 random bits, never 0, so
+// that a state that was undone leaves no trace another could be taken for.
+func NewRevision() int64 {
+	var raw [8]byte
+	for {
+		rand.Read(raw[:])
+		if n := int64(binary.BigEndian.Uint64(raw[:]) >> 1); n != 0 {
+			return n
+		}
+	}
+}
 
 // NewBlobID makes the id of a blob stored at now: six bytes of milliseconds,
 // ten random ones.

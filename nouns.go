@@ -39,6 +39,11 @@ type Vault struct {
 	// at or before it.
 	Inventoried time.Time
 	Inventory   Figures
+
+	// Revision names the present state of the vault's tags, access policy and
+	// lock: 0 while it has none of them, else a number that no other state of
+	// any vault has.
+	Revision int64
 }
 
 // ARN is arn:aws:glacier:<region>:<account>:vaults/<name>.

@@ -1,65 +1,204 @@
 // Package access decides who may do what to which vault, and finds the vault
 // or archive a request names.
 //
-// It knows principals, actions, resources and the sentences of a refusal. It
-// must not know HTTP, signatures (they are verified before a Principal
-// exists), SQL or files. Every service asks it inside the transaction that
-// acts, so that no surface can differ from another.
+// It knows principals, actions, resources, what a request says that a policy
+// may ask for, and the sentences of a refusal. It must not know HTTP,
+// signatures (they are verified before a Principal exists), SQL or files. Every
+// service asks it inside the transaction that acts, so that no surface can
+// differ from another and no change of a policy, a lock or a tag can slip in
+// between the decision and the deed.
 package access
 
 import (
 	"errors"
+	"log/slog"
+	"sync"
+	"time"
 
 	"moraine"
 	"moraine/internal/meta"
+	"moraine/internal/policy"
 )
 
-// Principal is an authenticated identity.
-type Principal struct {
-	Account moraine.AccountID
-	ARN     string // as policies and refusals name it
-	Root    bool   // the account itself
-}
-
-// Call is who asks, and the place the request names.
+// Call is who asks, the place the request names, and how it came.
 type Call struct {
 	Principal Principal
 	Region    moraine.Region // from the credential scope
 	Account   string         // account segment of the path as received: "-" or digits
+
+	// What conditions may ask of the connection and its headers; "" if absent.
+	Source    string // address of the client, without port
+	Secure    bool   // TLS ended here
+	UserAgent string
+	Referer   string
 }
 
-// Authority takes the decisions. Today the root of an account may do
-// everything in its account and there are no other principals; policies are
-// evaluated here when there are.
-type Authority struct{}
+// Config is what an Authority is made of.
+type Config struct {
+	Now func() time.Time // zero: time.Now
+	Log *slog.Logger     // zero: discard; hears of stored policies that do not parse
+}
+
+// Authority takes the decisions. Its methods may be called at the same time.
+type Authority struct {
+	cfg Config
+
+	mu       sync.Mutex           // guards compiled and textBytes
+	compiled map[int64]*documents // by Vault.Revision
+	// textBytes is the text behind compiled.
+	textBytes int
+}
+
+// New assembles an Authority and touches nothing.
+func New(cfg Config) *Authority {
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	return &Authority{cfg: cfg, compiled: make(map[int64]*documents)}
+}
+
+// Act is what somebody wants to do.
+type Act struct {
+	Action string // in the form "DeleteArchive"
+	Vault  string // name as received, "" if the action is on no vault
+
+	// Archive is the one to delete or to retrieve, "" if none.
+	Archive moraine.ArchiveID
+	// Tags are those to add, TagKeys those to add or remove.
+	Tags    []moraine.Tag
+	TagKeys []string
+}
+
+// Refusal is the private cause of a Denied error: logs show which rule and
+// which statement decided, clients do not see it.
+type Refusal struct{ Decision policy.Decision }
+
+func (r *Refusal) Error() string {
+	text := r.Decision.Reason.String()
+	for _, m := range r.Decision.Statements {
+		if m.Sid != "" {
+			text += " " + m.Sid
+		}
+	}
+	return text
+}
+
+// Grant is the answer to an act that is admitted.
+type Grant struct {
+	Account moraine.AccountID // the owner of what the act is on
+	region  moraine.Region
+	name    string
+	vault   moraine.Vault
+	found   bool
+}
+
+// Vault returns the vault of the act, or the NotFound error a client sees.
+func (g *Grant) Vault() (moraine.Vault, error) {
+	switch {
+	case g.found:
+		return g.vault, nil
+	case !moraine.ValidVaultName(g.name):
+		return g.vault, moraine.Errorf(moraine.NotFound, "Vault not found for ARN: %s", g.name)
+	}
+	return g.vault, moraine.Errorf(moraine.NotFound, "Vault not found for ARN: %s", moraine.VaultARN(g.region, g.Account, g.name))
+}
+
+// Lookup returns the vault of the act, and whether there is one.
+func (g *Grant) Lookup() (moraine.Vault, bool) { return g.vault, g.found }
 
 // Admit resolves the account segment of c and decides whether the caller may
-// perform the action, in the form "CreateVault", on the vault of that name, or
-// on the account's vaults if name is "". It returns the account that is meant.
-// A refusal is an error of kind Denied (glacier-api §1.3, access-control §4.2).
-func (a *Authority) Admit(_ meta.Tx, c Call, action, name string) (moraine.AccountID, error) {
-	account := c.Principal.Account
-	if c.Account != "-" && c.Account != string(account) {
-		return "", moraine.Errorf(moraine.Denied, "Access denied for account ID: %s", c.Account)
+// do act. It reads everything the decision depends on through tx. A refusal is
+// an error of kind Denied (glacier-api §1.3, access-control §4.2, §5.4);
+// whether the vault exists is for those to know who are admitted.
+func (a *Authority) Admit(tx meta.Tx, c Call, act Act) (Grant, error) {
+	own := c.Principal.Account
+	g := Grant{Account: moraine.AccountID(c.Account), region: c.Region, name: act.Vault}
+	switch {
+	case c.Account == "-" || c.Account == string(own):
+		g.Account = own
+	case ownAccount[act.Action] || !isAccount(c.Account):
+		return g, foreign(c.Account)
 	}
-	if !c.Principal.Root {
-		return "", moraine.Errorf(moraine.Denied,
-			"User: %s is not authorized to perform: glacier:%s on resource: %s",
-			c.Principal.ARN, action, moraine.VaultARN(c.Region, account, name))
+	docs, err := a.find(tx, &g)
+	if err != nil {
+		return g, err
 	}
-	return account, nil
+	if g.Account != own && !g.found {
+		if _, err := tx.Accounts().Get(g.Account); errors.Is(err, meta.ErrNotFound) {
+			return g, foreign(c.Account)
+		} else if err != nil {
+			return g, err
+		}
+	}
+	if docs == nil && c.Principal.Root && g.Account == own {
+		return g, nil // there is no Deny to look for
+	}
+	return g, a.decide(tx, &c, &act, &g, docs)
 }
 
-// Vault returns the vault of that name, or the NotFound error a client sees.
-func (a *Authority) Vault(tx meta.Tx, account moraine.AccountID, region moraine.Region, name string) (moraine.Vault, error) {
-	if !moraine.ValidVaultName(name) {
-		return moraine.Vault{}, moraine.Errorf(moraine.NotFound, "Vault not found for ARN: %s", name)
+// foreign is the refusal of an account segment.
+func foreign(segment string) error {
+	return moraine.Errorf(moraine.Denied, "Access denied for account ID: %s", segment)
+}
+
+// find looks for the vault of a grant and for the documents it has; nil if
+// none.
+func (a *Authority) find(tx meta.Tx, g *Grant) (*documents, error) {
+	if !moraine.ValidVaultName(g.name) {
+		return nil, nil
 	}
-	v, err := tx.Vaults().Get(account, region, moraine.VaultName(name))
+	v, err := tx.Vaults().Get(g.Account, g.region, moraine.VaultName(g.name))
 	if errors.Is(err, meta.ErrNotFound) {
-		return v, moraine.Errorf(moraine.NotFound, "Vault not found for ARN: %s", moraine.VaultARN(region, account, name))
+		return nil, nil
 	}
-	return v, err
+	if err != nil {
+		return nil, err
+	}
+	g.vault, g.found = v, true
+	return a.documents(tx, &v)
+}
+
+// decide evaluates the policies that concern an act.
+func (a *Authority) decide(tx meta.Tx, c *Call, act *Act, g *Grant, docs *documents) error {
+	now := a.now()
+	r := policy.Request{
+		Principal: c.Principal.Caller(), Action: actionPrefix + act.Action, Resource: resource(act, g),
+		Owner: string(g.Account), Now: now,
+	}
+	if err := a.describe(tx, &r.Context, c, act, g, docs); err != nil {
+		return err
+	}
+	policies := c.Principal.Policies()
+	if docs != nil {
+		policies.Access, policies.Lock = docs.access, docs.lockAt(now)
+	}
+	d := policy.Evaluate(&r, &policies)
+	if d.Reason == policy.ReasonUnreadable {
+		a.log().Error("a stored policy does not parse, so everything it is about is refused", "resource", r.Resource)
+	}
+	if d.Allowed {
+		return nil
+	}
+	return moraine.Wrap(&Refusal{d}, moraine.Denied, "%s", d.Denial(&r))
+}
+
+// now is the instant of a decision: UTC, whole milliseconds.
+func (a *Authority) now() time.Time {
+	now := a.cfg.Now
+	if now == nil {
+		now = time.Now
+	}
+	return now().UTC().Truncate(time.Millisecond)
+}
+
+func (a *Authority) log() *slog.Logger {
+	if a.cfg.Log == nil {
+		return slog.New(slog.DiscardHandler)
+	}
+	return a.cfg.Log
 }
 
 // Archive returns an archive of v, deleted or not. An id that is unknown is a

@@ -1,20 +1,23 @@
-// Package account keeps the identities of the server: today the root identity
-// of one account.
+// Package account keeps the identities of the server: accounts and their
+// roots, users, groups, roles, managed policies, access keys and sessions.
 //
-// It knows account ids, access keys and which principal a key speaks for. It
-// must not know HTTP, how a signature is computed, or files: the assembly
-// hands it the credentials.
+// It knows who may be what, which key speaks for whom, and every rule of the
+// identity operations (access-control §2). It must not know HTTP, how a
+// signature is computed, or files: the assembly hands it the root credentials
+// and the master keys.
+//
+// Directory answers who a key belongs to and what that principal may do;
+// Service is the operations. Both read the rows at each call: a change is in
+// force for the first call after it.
 package account
 
 import (
-	"context"
 	"crypto/rand"
 	"encoding/base64"
 	"fmt"
 	"strings"
 
 	"moraine"
-	"moraine/internal/access"
 	"moraine/internal/sigv4"
 )
 
@@ -30,7 +33,7 @@ type Root struct {
 func Generate() Root {
 	return Root{
 		Account: moraine.AccountID(string("123456789"[pick(9)]) + digits(11)),
-		KeyID:   "AKIA" + keyChars(16),
+		KeyID:   newKeyID(),
 		Secret:  sigv4.Secret(secret()),
 	}
 }
@@ -49,33 +52,17 @@ func (r Root) Validate() error {
 	return nil
 }
 
-// Directory answers who a key belongs to. It is immutable.
-type Directory struct {
-	root Root
-}
+// Prefixes of access key ids (access-control §2.1).
+const (
+	longTermPrefix  = "AKIA"
+	temporaryPrefix = "ASIA"
+)
 
-// NewDirectory makes a directory that knows one root identity.
-func NewDirectory(root Root) *Directory { return &Directory{root: root} }
+func newKeyID() string       { return longTermPrefix + keyChars(16) }
+func newTemporaryID() string { return temporaryPrefix + keyChars(16) }
 
-// Lookup implements sigv4.Keys.
-func (d *Directory) Lookup(_ context.Context, keyID, token string) (sigv4.Key, error) {
-	if keyID != d.root.KeyID || token != "" {
-		return sigv4.Key{}, sigv4.ErrUnknownKey
-	}
-	return sigv4.Key{ID: d.root.KeyID, Secret: d.root.Secret}, nil
-}
-
-// Principal returns whom a verified key speaks for.
-func (d *Directory) Principal(keyID string) (access.Principal, error) {
-	if keyID != d.root.KeyID {
-		return access.Principal{}, sigv4.ErrUnknownKey
-	}
-	return access.Principal{
-		Account: d.root.Account,
-		ARN:     "arn:aws:iam::" + string(d.root.Account) + ":root",
-		Root:    true,
-	}, nil
-}
+// newUniqueID makes an id such as AIDA… of a user.
+func newUniqueID(prefix string) string { return prefix + keyChars(17) }
 
 // pick returns a uniform random number below n, which is at most 256.
 func pick(n int) int {

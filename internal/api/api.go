@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"os"
 	"strconv"
@@ -23,9 +24,9 @@ import (
 // apiVersion is the only value of x-amz-glacier-version.
 const apiVersion = "2012-06-01"
 
-// Principals tells whom a verified access key speaks for.
+// Principals tells whom a verified request speaks for.
 type Principals interface {
-	Principal(keyID string) (access.Principal, error)
+	Principal(r *sigv4.Result) (access.Principal, error)
 }
 
 // Config is what a Server is made of.
@@ -134,20 +135,26 @@ func (s *Server) serve(c *call) error {
 	if c.target, err = s.routes.route(c.r.Method, rawPath); err != nil {
 		return err
 	}
-	op := c.target.op
-	c.event.Operation, c.event.Vault = op.name, c.target.vault
+	c.event.Operation, c.event.Vault = c.target.op.name, c.target.vault
 	if c.query, err = sigv4.ParseQuery(rawQuery); err != nil {
 		return err
 	}
+	s.routes.dispatch(&c.target, c.query.Get("operation"))
+	op := c.target.op
+	c.event.Operation = op.name
 	if c.auth, err = s.verify(c); err != nil {
 		return err
 	}
-	principal, err := s.cfg.Principals.Principal(c.auth.KeyID)
+	principal, err := s.cfg.Principals.Principal(c.auth)
 	if err != nil {
 		return err
 	}
 	c.event.KeyID, c.event.Account = c.auth.KeyID, string(principal.Account)
-	c.who = access.Call{Principal: principal, Region: moraine.Region(c.auth.Region), Account: c.target.account}
+	c.who = access.Call{
+		Principal: principal, Region: moraine.Region(c.auth.Region), Account: c.target.account,
+		Source: sourceIP(c.r.RemoteAddr), Secure: c.r.TLS != nil,
+		UserAgent: c.r.UserAgent(), Referer: c.r.Referer(),
+	}
 	if err := c.checkVersion(); err != nil {
 		return err
 	}
@@ -187,6 +194,15 @@ func (c *call) checkVersion() error {
 		return moraine.Errorf(moraine.Missing, "Required parameter missing: API version")
 	}
 	return moraine.Errorf(moraine.Invalid, "Unsupported API version: %s", version)
+}
+
+// sourceIP is the address of the peer without its port, "" if it has none.
+func sourceIP(remote string) string {
+	peer, err := netip.ParseAddrPort(remote)
+	if err != nil {
+		return ""
+	}
+	return peer.Addr().Unmap().WithZone("").String()
 }
 
 // header returns a request header without surrounding spaces, "" if absent.
@@ -313,11 +329,13 @@ func (b *bodyReader) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// created answers 201 or 202 with headers only. extra holds pairs of header
-// names and values.
+// created answers 201 or 202 with headers only; location is "" where there is
+// none. extra holds pairs of header names and values.
 func (c *call) created(status int, location string, extra ...string) error {
 	h := c.w.Header()
-	h.Set("Location", location)
+	if location != "" {
+		h.Set("Location", location)
+	}
 	for i := 0; i+1 < len(extra); i += 2 {
 		h[extra[i]] = []string{extra[i+1]}
 	}

@@ -45,6 +45,7 @@ var wireKinds = map[moraine.Kind]wireKind{
 	moraine.Throttled:   {http.StatusBadRequest, "ThrottlingException", true},
 	moraine.Unavailable: {http.StatusInternalServerError, "ServiceUnavailableException", false},
 	moraine.Corrupt:     {http.StatusInternalServerError, "ServiceUnavailableException", false},
+	moraine.Locked:      {http.StatusForbidden, "AccessDeniedException", false},
 }
 
 // internalMessage is shown instead of the text of an error that has no kind.

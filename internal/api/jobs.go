@@ -2,7 +2,6 @@ package api
 
 import (
 	"bytes"
-	"encoding/json"
 	"io"
 	"net/http"
 	"strconv"
@@ -47,66 +46,6 @@ func decodeParameters(body []byte) (job.Parameters, error) {
 	p.HasSelectParameters = top.object("SelectParameters").fields != nil
 	p.HasOutputLocation = top.object("OutputLocation").fields != nil
 	return p, *top.err
-}
-
-// object is a JSON object being decoded. The first mismatch is kept in err,
-// which nested objects share.
-type object struct {
-	fields map[string]json.RawMessage // nil if absent or null
-	err    *error
-}
-
-// errNotJSON is the refusal of a body that is not the JSON it should be.
-func errNotJSON() error {
-	return moraine.Errorf(moraine.Malformed, "Could not parse request body into json.")
-}
-
-// decodeObject reads one JSON object; keys are case-sensitive and the last of
-// several equal ones wins.
-func decodeObject(body []byte) (object, error) {
-	var err error
-	o := object{err: &err}
-	if json.Unmarshal(body, &o.fields) != nil || o.fields == nil {
-		return o, errNotJSON()
-	}
-	return o, nil
-}
-
-func (o object) fail() {
-	if *o.err == nil {
-		*o.err = errNotJSON()
-	}
-}
-
-// text reads a string; a number or boolean becomes its text, null is absent.
-func (o object) text(key string, to *string) {
-	raw, ok := o.fields[key]
-	if !ok || string(raw) == "null" {
-		return
-	}
-	switch raw[0] {
-	case '"':
-		if json.Unmarshal(raw, to) != nil {
-			o.fail()
-		}
-	case '{', '[':
-		o.fail()
-	default:
-		*to = string(raw)
-	}
-}
-
-// object reads a nested object; null is absent.
-func (o object) object(key string) object {
-	in := object{err: o.err}
-	raw, ok := o.fields[key]
-	if !ok || string(raw) == "null" {
-		return in
-	}
-	if raw[0] != '{' || json.Unmarshal(raw, &in.fields) != nil {
-		o.fail()
-	}
-	return in
 }
 
 // inventoryJSON echoes the parameters of an inventory job (§7.4).

@@ -12,7 +12,7 @@ import (
 type operation struct {
 	name     string
 	method   string
-	path     string // segments after the account; {v} a vault name, {id} an id
+	path     string // segments after the account; {v} a vault name, {id} an id; ?operation= if that decides
 	streamed bool   // the body is bytes of an archive: it is hashed while it streams
 	handle   func(*Server, *call) error
 }
@@ -35,15 +35,39 @@ var operations = []operation{
 	{"DescribeJob", http.MethodGet, "vaults/{v}/jobs/{id}", false, (*Server).describeJob},
 	{"ListJobs", http.MethodGet, "vaults/{v}/jobs", false, (*Server).listJobs},
 	{"GetJobOutput", http.MethodGet, "vaults/{v}/jobs/{id}/output", false, (*Server).getJobOutput},
+	{"GetDataRetrievalPolicy", http.MethodGet, "policies/data-retrieval", false, (*Server).getDataRetrievalPolicy},
+	{"SetDataRetrievalPolicy", http.MethodPut, "policies/data-retrieval", false, (*Server).setDataRetrievalPolicy},
+	{"ListProvisionedCapacity", http.MethodGet, "provisioned-capacity", false, (*Server).listProvisionedCapacity},
+	{"PurchaseProvisionedCapacity", http.MethodPost, "provisioned-capacity", false, (*Server).purchaseProvisionedCapacity},
+	{"AddTagsToVault", http.MethodPost, "vaults/{v}/tags?operation=add", false, (*Server).addTagsToVault},
+	{"RemoveTagsFromVault", http.MethodPost, "vaults/{v}/tags?operation=remove", false, (*Server).removeTagsFromVault},
+	{"", http.MethodPost, "vaults/{v}/tags", false, (*Server).unknownTagOperation},
+	{"ListTagsForVault", http.MethodGet, "vaults/{v}/tags", false, (*Server).listTagsForVault},
+	{"SetVaultAccessPolicy", http.MethodPut, "vaults/{v}/access-policy", false, (*Server).setVaultAccessPolicy},
+	{"GetVaultAccessPolicy", http.MethodGet, "vaults/{v}/access-policy", false, (*Server).getVaultAccessPolicy},
+	{"DeleteVaultAccessPolicy", http.MethodDelete, "vaults/{v}/access-policy", false, (*Server).deleteVaultAccessPolicy},
+	{"InitiateVaultLock", http.MethodPost, "vaults/{v}/lock-policy", false, (*Server).initiateVaultLock},
+	{"GetVaultLock", http.MethodGet, "vaults/{v}/lock-policy", false, (*Server).getVaultLock},
+	{"CompleteVaultLock", http.MethodPost, "vaults/{v}/lock-policy/{id}", false, (*Server).completeVaultLock},
+	{"AbortVaultLock", http.MethodDelete, "vaults/{v}/lock-policy", false, (*Server).abortVaultLock},
 }
 
-// Positions of the variable segments in a path, the account being 0.
+// Positions of the segments in a path, the account being 0. Those of vault and
+// id are variable in the collection of vaults.
 const (
 	segAccount = 0
+	segKind    = 1
 	segVault   = 2
 	segID      = 4
 	segMax     = 6
 )
+
+// ofVaults is the kind of a path into the collection of vaults.
+const ofVaults = "vaults"
+
+// byOperation begins the part of a row's path, and of a key, that the query
+// parameter operation decides.
+const byOperation = "?operation="
 
 // router maps a method and the fixed segments of a path to an operation.
 type router map[string]*operation
@@ -52,8 +76,12 @@ func newRouter(table []operation) router {
 	r := make(router, len(table))
 	for i := range table {
 		op := &table[i]
-		segments := append([]string{""}, strings.Split(op.path, "/")...)
-		r[routeKey(op.method, segments)] = op
+		path, query, decides := strings.Cut(op.path, byOperation)
+		key := routeKey(op.method, append([]string{""}, strings.Split(path, "/")...))
+		if decides {
+			key += byOperation + query
+		}
+		r[key] = op
 	}
 	return r
 }
@@ -63,18 +91,25 @@ func newRouter(table []operation) router {
 func routeKey(method string, segments []string) string {
 	var b strings.Builder
 	b.WriteString(method)
+	inVaults := isInVaults(segments)
 	for i, s := range segments {
 		b.WriteByte('/')
-		if i != segAccount && i != segVault && i != segID {
+		variable := i == segAccount || inVaults && (i == segVault || i == segID)
+		if !variable {
 			b.WriteString(s)
 		}
 	}
 	return b.String()
 }
 
+func isInVaults(segments []string) bool {
+	return len(segments) > segKind && segments[segKind] == ofVaults
+}
+
 // target is a routed path.
 type target struct {
 	op                 *operation
+	key                string
 	account, vault, id string // decoded, "" where the operation has none
 }
 
@@ -93,16 +128,25 @@ func (r router) route(method, rawPath string) (target, error) {
 		}
 		segments[i] = text
 	}
-	op := r[routeKey(method, segments)]
+	key := routeKey(method, segments)
+	op := r[key]
 	if op == nil {
 		return target{}, unknown
 	}
-	t := target{op: op, account: segments[segAccount]}
-	if len(segments) > segVault {
+	t := target{op: op, key: key, account: segments[segAccount]}
+	inVaults := isInVaults(segments)
+	if inVaults && len(segments) > segVault {
 		t.vault = segments[segVault]
 	}
-	if len(segments) > segID {
+	if inVaults && len(segments) > segID {
 		t.id = segments[segID]
 	}
 	return t, nil
+}
+
+// dispatch refines t where the query parameter operation decides.
+func (r router) dispatch(t *target, operation string) {
+	if op := r[t.key+byOperation+operation]; op != nil {
+		t.op = op
+	}
 }

@@ -23,9 +23,12 @@ type Config struct {
 
 	// Root is the root identity as far as the operator fixed it. Empty fields
 	// are read from the data directory, or generated at the first start.
-	Root    account.Root
-	Region  moraine.Region   // the default one; after Load always one of Regions
-	Regions []moraine.Region // those served, the default one first
+	Root account.Root
+	// MasterKeyFile holds the master keys; "" means master.key in the data
+	// directory.
+	MasterKeyFile string
+	Region        moraine.Region   // the default one; after Load always one of Regions
+	Regions       []moraine.Region // those served, the default one first
 
 	TLS            TLS
 	AllowPlaintext bool // HTTP without TLS beyond the loopback interface
@@ -40,6 +43,9 @@ type Config struct {
 	InventoryInterval   time.Duration
 	OrphanGrace         time.Duration
 	AllowShortRetention bool // for tests
+
+	FreeTier int64        // bytes a month
+	Scarcity job.Scarcity // of Expedited retrievals
 
 	HTTP HTTP
 	Auth Auth
@@ -79,7 +85,8 @@ const BodyRateWindow = 30 * time.Second
 // Auth is how requests are authenticated.
 type Auth struct {
 	MaxSkew            time.Duration
-	UnsignedAmzHeaders string // one of the Unsigned constants
+	AdminMaxSkew       time.Duration // of IAM and STS
+	UnsignedAmzHeaders string        // one of the Unsigned constants
 	DebugSignature     bool
 }
 

@@ -47,9 +47,9 @@ func TestDefaults(t *testing.T) {
 		DrainTimeout: 30 * time.Second,
 		Log:          config.Log{Format: "text", Level: slog.LevelInfo},
 		Admin:        config.Admin{Listen: "127.0.0.1:8081"},
-		JobRetention: 24 * time.Hour, UploadRetention: 24 * time.Hour, OrphanGrace: 24 * time.Hour,
+		JobRetention: 24 * time.Hour, UploadRetention: 24 * time.Hour, OrphanGrace: 24 * time.Hour, FreeTier: 10 << 30,
 		HTTP: config.HTTP{MaxHeaderBytes: 64 << 10, ReadHeaderTimeout: 10 * time.Second, MinBodyRate: 1 << 10, MaxJSONBody: 1 << 20},
-		Auth: config.Auth{MaxSkew: 5 * time.Minute, UnsignedAmzHeaders: "allow"},
+		Auth: config.Auth{MaxSkew: 5 * time.Minute, AdminMaxSkew: 15 * time.Minute, UnsignedAmzHeaders: "allow"},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("defaults (-want +got):\n%s", diff)
@@ -165,6 +165,8 @@ func TestFaults(t *testing.T) {
 		{"unknown choice", []string{"--auth-unsigned-amz-headers=perhaps"}, nil, "", []string{"perhaps", "tls-only"}},
 		{"unknown log format", []string{"--log-format=xml"}, nil, "", []string{"xml", "json"}},
 		{"no body rate", []string{"--http-min-body-rate=0"}, nil, "", []string{"http.min_body_rate"}},
+		{"no free tier", []string{"--retrieval-free-tier=0"}, nil, "", []string{"retrieval.free_tier"}},
+		{"expedited", []string{"--retrieval-expedited-in-flight=some"}, nil, "", []string{"some", "unlimited"}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
@@ -214,6 +216,7 @@ func TestPrintLoadsAgain(t *testing.T) {
 	args := []string{
 		"--listen=:443", "--tls-cert=a b.pem", "--tls-key=k", "--regions=a-1,b-2", "--account-id=012345678901", "--admin-listen=",
 		"--job-delay=expedited=1m,standard=3h,bulk=5h", "--log-level=warn", "--http-max-json-body=1000000", "--auth-debug-signature",
+		"--retrieval-free-tier=1GiB", "--retrieval-expedited-in-flight=0",
 	}
 	want, err := load(t, args, nil, "")
 	if err != nil {

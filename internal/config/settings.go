@@ -73,6 +73,9 @@ func identitySettings() []Setting {
 	}
 	root[1].EnvOnly, root[2].EnvOnly = true, true
 	return append(root,
+		text("master_key_file", "", "file",
+			"File with the master keys that seal the secret access keys in the database. Without it the file master.key of the data directory, made at the first start. Back it up apart from the database.",
+			func(c *Config) *string { return &c.MasterKeyFile }),
 		text("region", "", "region",
 			"Default region, served besides those of regions. Without it the first of regions.",
 			func(c *Config) *moraine.Region { return &c.Region }),
@@ -138,6 +141,15 @@ func lifetimeSettings() []Setting {
 		duration("orphan.grace", "24h",
 			"Age from which on bytes that no row names are deleted. Crashes leave a few; rows put back from an older backup leave every later archive, so raise it, to 8760h say, before you start on such rows.",
 			func(c *Config) *time.Duration { return &c.OrphanGrace }),
+		size("retrieval.free_tier", "10GiB",
+			"What the data retrieval policy FreeTier lets an account retrieve in a region each month; a thirtieth of it each day.",
+			func(c *Config) *int64 { return &c.FreeTier }),
+		{
+			Key: "retrieval.expedited_in_flight", Default: "unlimited", Type: "number or unlimited",
+			Doc: "How many Expedited retrievals an account without provisioned capacity may have in progress in a region. More are refused for want of capacity.",
+			set: func(c *Config, v string) (err error) { c.Scarcity, err = parseScarcity(v); return err },
+			get: func(c *Config) string { return printScarcity(c.Scarcity) },
+		},
 	}
 }
 
@@ -158,6 +170,8 @@ func authSettings() []Setting {
 	return []Setting{
 		duration("auth.max_skew", "5m", "How far the clock of a client may be off: whole minutes, at most 15m.",
 			func(c *Config) *time.Duration { return &c.Auth.MaxSkew }),
+		duration("auth.admin_max_skew", "15m", "The same for IAM and STS.",
+			func(c *Config) *time.Duration { return &c.Auth.AdminMaxSkew }),
 		text("auth.unsigned_amz_headers", UnsignedAllow, "allow, tls-only or deny",
 			"What to do with x-amz-* headers that are not signed: allow them, allow them over TLS only, or deny the request.",
 			func(c *Config) *string { return &c.Auth.UnsignedAmzHeaders }),

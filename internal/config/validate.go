@@ -124,8 +124,12 @@ func (c *Config) checkBounds() error {
 		return errors.New("http.read_header_timeout is zero; give for example 10s")
 	case c.HTTP.MinBodyRate < 1:
 		return errors.New("http.min_body_rate is zero, which would let a stalled client hold on for ever; give at least 1B")
+	case c.FreeTier < 1:
+		return errors.New("retrieval.free_tier is zero; give at least 1B, or let accounts choose what they retrieve")
 	case c.Auth.MaxSkew < time.Minute || c.Auth.MaxSkew > maxSkewMax || c.Auth.MaxSkew%time.Minute != 0:
 		return fmt.Errorf("auth.max_skew is %s; give whole minutes from 1m to %s", printDuration(c.Auth.MaxSkew), printDuration(maxSkewMax))
+	case c.Auth.AdminMaxSkew < time.Minute || c.Auth.AdminMaxSkew > maxSkewMax || c.Auth.AdminMaxSkew%time.Minute != 0:
+		return fmt.Errorf("auth.admin_max_skew is %s; give whole minutes from 1m to %s", printDuration(c.Auth.AdminMaxSkew), printDuration(maxSkewMax))
 	}
 	return nil
 }

@@ -167,6 +167,28 @@ func printDelays(d job.Delays) string {
 		printDuration(d.Expedited), printDuration(d.Standard), printDuration(d.Bulk))
 }
 
+// unlimited is the number that is none.
+const unlimited = "unlimited"
+
+func parseScarcity(s string) (job.Scarcity, error) {
+	s = strings.TrimSpace(s)
+	if s == unlimited {
+		return job.Scarcity{}, nil
+	}
+	n, err := strconv.ParseUint(s, 10, 32)
+	if err != nil {
+		return job.Scarcity{}, fmt.Errorf("%q is neither a whole number nor %s", s, unlimited)
+	}
+	return job.Scarcity{On: true, InFlight: int64(n)}, nil
+}
+
+func printScarcity(s job.Scarcity) string {
+	if !s.On {
+		return unlimited
+	}
+	return strconv.FormatInt(s.InFlight, 10)
+}
+
 func setLevel(level *slog.Level, v string) error {
 	switch v {
 	case "debug", "info", "warn", "error":

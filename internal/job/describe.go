@@ -28,11 +28,11 @@ func (s *Service) DescribeJob(ctx context.Context, call access.Call, name string
 	var v moraine.Vault
 	var j moraine.Job
 	err := s.cfg.Meta.View(ctx, func(tx meta.Tx) error {
-		account, err := s.cfg.Access.Admit(tx, call, "DescribeJob", name)
+		grant, err := s.cfg.Access.Admit(tx, call, access.Act{Action: "DescribeJob", Vault: name})
 		if err != nil {
 			return err
 		}
-		if v, err = s.cfg.Access.Vault(tx, account, call.Region, name); err != nil {
+		if v, err = grant.Vault(); err != nil {
 			return err
 		}
 		j, err = s.find(tx, &v, id)
@@ -54,7 +54,7 @@ func (s *Service) ListJobs(ctx context.Context, call access.Call, name string, r
 	var next string
 	err := s.cfg.Meta.View(ctx, func(tx meta.Tx) error {
 		page, next = nil, ""
-		account, err := s.cfg.Access.Admit(tx, call, "ListJobs", name)
+		grant, err := s.cfg.Access.Admit(tx, call, access.Act{Action: "ListJobs", Vault: name})
 		if err != nil {
 			return err
 		}
@@ -62,7 +62,7 @@ func (s *Service) ListJobs(ctx context.Context, call access.Call, name string, r
 		if err != nil {
 			return err
 		}
-		if v, err = s.cfg.Access.Vault(tx, account, call.Region, name); err != nil || none {
+		if v, err = grant.Vault(); err != nil || none {
 			return err
 		}
 		list.Vault, list.Now = v.ID, s.now()

@@ -12,6 +12,13 @@ import (
 	"moraine/internal/treehash"
 )
 
+// The types of jobs in a request (§7.1).
+const (
+	typeArchive   = "archive-retrieval"
+	typeInventory = "inventory-retrieval"
+	typeSelect    = "select"
+)
+
 // Parameters are the fields of an InitiateJob request (§7.2) as sent; nil and
 // "" mean absent, as null does.
 type Parameters struct {
@@ -32,29 +39,32 @@ type InventoryParameters struct {
 	StartDate, EndDate, Limit, Marker string
 }
 
-// InitiateJob accepts a job (§7.2). params decodes the request; it runs after
-// the caller is admitted, so that its errors come in their place (§1.12). When
-// InitiateJob returns nil the job is durable and survives a crash.
+// InitiateJob accepts a job (§7.2). params decodes the request; its errors come
+// in their place, after the caller is admitted (§1.12). When InitiateJob
+// returns nil the job is durable and survives a crash.
 func (s *Service) InitiateJob(ctx context.Context, call access.Call, name string, params func() (Parameters, error)) (moraine.Vault, moraine.Job, error) {
-	const action = "InitiateJob"
+	p, malformed := params()
+	act := access.Act{Action: "InitiateJob", Vault: name}
+	if malformed == nil && (p.Type == typeArchive || p.Type == typeSelect) {
+		act.Archive = moraine.ArchiveID(p.ArchiveID)
+	}
 	var v moraine.Vault
 	var j moraine.Job
 	var extents []moraine.Extent
 	// The decision that needs the blob store, the hash of a range, is prepared
 	// in a view and confirmed in the transaction that inserts the job.
 	err := s.cfg.Meta.View(ctx, func(tx meta.Tx) error {
-		account, err := s.cfg.Access.Admit(tx, call, action, name)
+		grant, err := s.cfg.Access.Admit(tx, call, act)
 		if err != nil {
 			return err
 		}
-		p, err := params()
-		if err != nil {
-			return err
+		if malformed != nil {
+			return malformed
 		}
 		if j, err = s.draft(p); err != nil {
 			return err
 		}
-		if v, err = s.cfg.Access.Vault(tx, account, call.Region, name); err != nil {
+		if v, err = grant.Vault(); err != nil {
 			return err
 		}
 		if j.Retrieval == nil {
@@ -79,11 +89,11 @@ func (s *Service) InitiateJob(ctx context.Context, call access.Call, name string
 		}
 	}
 	err = s.cfg.Meta.Update(ctx, func(tx meta.Tx) error {
-		account, err := s.cfg.Access.Admit(tx, call, action, name)
+		grant, err := s.cfg.Access.Admit(tx, call, act)
 		if err != nil {
 			return err
 		}
-		if v, err = s.cfg.Access.Vault(tx, account, call.Region, name); err != nil {
+		if v, err = grant.Vault(); err != nil {
 			return err
 		}
 		return s.accept(tx, &v, &j)
@@ -103,6 +113,12 @@ func (s *Service) accept(tx meta.Tx, v *moraine.Vault, j *moraine.Job) error {
 	if j.Retrieval != nil {
 		j.Due = now.Add(s.delay(j.Tier))
 		if _, err := s.retrievable(tx, v, j.Retrieval.Archive); err != nil {
+			return err
+		}
+		if err := s.enforce(tx, v, j, now); err != nil {
+			return err
+		}
+		if err := s.supply(tx, v, j, now); err != nil {
 			return err
 		}
 		return tx.Jobs().Save(*j)
@@ -160,11 +176,11 @@ func (s *Service) draft(p Parameters) (moraine.Job, error) {
 	switch p.Type {
 	case "":
 		return j, missing("type")
-	case "archive-retrieval", "select":
+	case typeArchive, typeSelect:
 		if p.ArchiveID == "" {
 			return j, missing("archiveId")
 		}
-	case "inventory-retrieval":
+	case typeInventory:
 		if p.ArchiveID != "" {
 			return j, invalid("ArchiveId", p.ArchiveID)
 		}
@@ -175,9 +191,9 @@ func (s *Service) draft(p Parameters) (moraine.Job, error) {
 		return j, err
 	}
 	switch p.Type {
-	case "select":
+	case typeSelect:
 		return j, refuseSelect(p)
-	case "inventory-retrieval":
+	case typeInventory:
 		return j, draftInventory(&j, p)
 	}
 	j.Action = moraine.ArchiveRetrieval
@@ -201,7 +217,7 @@ func checkCommon(p Parameters) error {
 	default:
 		return invalid("Tier", p.Tier)
 	}
-	if p.Type == "select" {
+	if p.Type == typeSelect {
 		return nil
 	}
 	if p.HasSelectParameters {

@@ -58,11 +58,11 @@ func (s *Service) findOutput(ctx context.Context, call access.Call, name string,
 	var out Output
 	var extents []moraine.Extent
 	err := s.cfg.Meta.View(ctx, func(tx meta.Tx) error {
-		account, err := s.cfg.Access.Admit(tx, call, "GetJobOutput", name)
+		grant, err := s.cfg.Access.Admit(tx, call, access.Act{Action: "GetJobOutput", Vault: name})
 		if err != nil {
 			return err
 		}
-		v, err := s.cfg.Access.Vault(tx, account, call.Region, name)
+		v, err := grant.Vault()
 		if err != nil {
 			return err
 		}

@@ -1,10 +1,11 @@
 // Package job is the service of retrievals: it accepts jobs, runs them when
-// they are due, and serves their output until it expires.
+// they are due, and serves their output until it expires. It also keeps what
+// limits retrievals: data retrieval policies and provisioned capacity.
 //
-// It knows every rule of glacier-api §7 and §8: which jobs are accepted, their
-// states (docs/jobs.md), the inventory documents, the ranges of an output and
-// when a checksum goes with them. It must not know HTTP, SQL text or file
-// paths.
+// It knows every rule of glacier-api §7, §8, §10.1 and §10.2: which jobs are
+// accepted, their states (docs/jobs.md), the inventory documents, the ranges of
+// an output and when a checksum goes with them. It must not know HTTP, SQL text
+// or file paths.
 package job
 
 import (
@@ -41,6 +42,11 @@ type Config struct {
 	// Retention is how long a finished job and its output are kept. Zero:
 	// moraine.Retention.
 	Retention time.Duration
+	// FreeTier is how many bytes a month the strategy FreeTier of a data
+	// retrieval policy allows; a thirtieth of it each day. Zero: 10 GiB.
+	FreeTier int64
+	// Scarcity of Expedited retrievals. Zero: there is none.
+	Scarcity Scarcity
 	// Workers is how many jobs run at the same time. Zero: 2.
 	Workers int
 }
@@ -66,6 +72,9 @@ func New(cfg Config) *Service {
 	}
 	if cfg.Retention == 0 {
 		cfg.Retention = moraine.Retention
+	}
+	if cfg.FreeTier == 0 {
+		cfg.FreeTier = 10 << 30
 	}
 	if cfg.Workers == 0 {
 		cfg.Workers = 2

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -40,7 +41,7 @@ type house struct {
 
 func newHouse(t *testing.T, change func(*job.Config)) *house {
 	t.Helper()
-	rows, err := sqlmeta.Open(t.Context(), sqlmeta.Config{Path: filepath.Join(t.TempDir(), "meta.db")})
+	rows, err := sqlmeta.Open(t.Context(), sqlmeta.Config{Path: newRows(t)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -58,7 +59,7 @@ func newHouse(t *testing.T, change func(*job.Config)) *house {
 		}
 	})
 	h.config = job.Config{
-		Meta: rows, Blobs: h.blobs, Pending: new(blob.Pending), Access: new(access.Authority), Now: h.now, Owner: "one",
+		Meta: rows, Blobs: h.blobs, Pending: new(blob.Pending), Access: access.New(access.Config{Now: h.now}), Now: h.now, Owner: "one",
 	}
 	if change != nil {
 		change(&h.config)
@@ -72,6 +73,39 @@ func newHouse(t *testing.T, change func(*job.Config)) *house {
 		t.Fatal(err)
 	}
 	return h
+}
+
+// emptyRows is a database without rows, made once: to migrate is most of what a
+// short test would do.
+var emptyRows = sync.OnceValues(func() ([]byte, error) {
+	dir, err := os.MkdirTemp("", "rows")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(dir)
+	path := filepath.Join(dir, "meta.db")
+	rows, err := sqlmeta.Open(context.Background(), sqlmeta.Config{Path: path})
+	if err != nil {
+		return nil, err
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	return os.ReadFile(path)
+})
+
+// newRows returns the path of a database without rows.
+func newRows(t *testing.T) string {
+	t.Helper()
+	empty, err := emptyRows()
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "meta.db")
+	if err := os.WriteFile(path, empty, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
 }
 
 func (h *house) now() time.Time {

@@ -1,5 +1,6 @@
-// Package meta is the port to the rows: vaults, archives, extents, uploads and
-// jobs, read and written in transactions.
+// Package meta is the port to the rows: vaults and what is attached to them,
+// archives, extents, uploads, jobs and settings of accounts, read and written
+// in transactions.
 //
 // It knows what a store of rows owes its callers (package metatest tests it).
 // It must not know SQL or any engine, and it judges nothing: rules live in the
@@ -57,7 +58,12 @@ type Tx interface {
 	Bodies() Bodies
 	Uploads() Uploads
 	Jobs() Jobs
+	Documents() Documents
+	Settings() Settings
 	Sweeps() Sweeps
+	Accounts() Accounts
+	Identities() Identities
+	AccessKeys() AccessKeys
 }
 
 // Vaults is the table of vaults.
@@ -72,8 +78,9 @@ type Vaults interface {
 	// first in the same transaction: a second vault of the same account, region
 	// and name is an error.
 	Save(v moraine.Vault) error
-	// Delete removes the vault and enters its id among the dead vaults, whose
-	// remains Sweeps clears away. Its name is free at once.
+	// Delete removes the vault with its documents, which are few, and enters
+	// its id among the dead vaults, whose remains Sweeps clears away. Its name
+	// is free at once.
 	Delete(id moraine.VaultID) error
 }
 
@@ -169,6 +176,65 @@ type JobList struct {
 	Limit         int
 }
 
+// Documents are what is attached to vaults: tags, an access policy, a lock.
+// Callers who change one change the Revision of the vault in the same
+// transaction. That a vault exists is not asked.
+type Documents interface {
+	// Tags returns the tags of a vault in byte order of key.
+	Tags(v moraine.VaultID) ([]moraine.Tag, error)
+	// SetTags makes these the tags of a vault, and the only ones. Two with one
+	// key are an error.
+	SetTags(v moraine.VaultID, tags []moraine.Tag) error
+	AccessPolicy(v moraine.VaultID) (moraine.VaultPolicy, error)
+	// SetAccessPolicy stores the policy in place of the one there is; nil
+	// removes it, which is no error if there is none.
+	SetAccessPolicy(v moraine.VaultID, p *moraine.VaultPolicy) error
+	// Locks is the table of the locks.
+	Locks() Locks
+}
+
+// Locks is the table of locks, at most one for each vault.
+type Locks interface {
+	Get(v moraine.VaultID) (moraine.Lock, error)
+	// Save inserts the lock or replaces the one of its vault.
+	Save(l moraine.Lock) error
+	// Drop removes the lock of a vault; that there is none is no error.
+	Drop(v moraine.VaultID) error
+	// Over returns at most limit locks in progress whose Expires is at or
+	// before t, the oldest first.
+	Over(t time.Time, limit int) ([]moraine.Lock, error)
+}
+
+// Settings are what an account decides for itself in a region.
+type Settings interface {
+	RetrievalPolicy(a moraine.AccountID, r moraine.Region) (moraine.RetrievalPolicy, error)
+	SetRetrievalPolicy(a moraine.AccountID, r moraine.Region, p moraine.RetrievalPolicy) error
+	// Load adds up the archive jobs of the account's vaults that exist.
+	Load(q Load) (Retrievals, error)
+	// Capacity returns the units whose Expires is after t, in order of (Start,
+	// ID). The caller sees to it that they are few.
+	Capacity(a moraine.AccountID, r moraine.Region, t time.Time) ([]moraine.CapacityUnit, error)
+	AddCapacity(u moraine.CapacityUnit) error
+	// DropCapacity removes the units whose Expires is at or before t.
+	DropCapacity(a moraine.AccountID, r moraine.Region, t time.Time) error
+}
+
+// Load selects archive jobs of an account in a region.
+type Load struct {
+	Account moraine.AccountID
+	Region  moraine.Region
+	Tier    moraine.Tier
+	// Since selects jobs in any state created at or after it; zero those in
+	// progress.
+	Since time.Time
+}
+
+// Retrievals are the sum of a Load.
+type Retrievals struct {
+	Jobs  int64
+	Bytes int64 // sum of Output
+}
+
 // Sweeps are the questions and steps of the background work. Each touches at
 // most limit rows, so that no transaction is long.
 type Sweeps interface {
@@ -191,7 +257,8 @@ type Sweeps interface {
 	DropGarbage(ids []moraine.BlobID) error
 	// Bury removes at most limit rows of dead vaults (jobs, uploads, archives;
 	// their bodies are condemned first) and the vaults that have none left,
-	// and returns how many rows it touched: 0 when all is done.
+	// and returns how many rows it touched: 0 when all is done. Documents need
+	// no burial: Vaults.Delete removes them.
 	Bury(now time.Time, limit int) (int, error)
 	// DueInventories returns vaults with a write after their last snapshot
 	// (or with a write and no snapshot) whose last snapshot, or first write

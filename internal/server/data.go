@@ -19,6 +19,7 @@ const (
 	lockFile        = "lock"
 	accountFile     = "account-id"
 	credentialsFile = "credentials"
+	masterKeyFile   = "master.key"
 	rowsFile        = "meta.db"
 	packsDir        = "packs"
 )

@@ -3,6 +3,7 @@ package server
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -12,6 +13,7 @@ import (
 	"moraine"
 	"moraine/internal/account"
 	"moraine/internal/disk"
+	"moraine/internal/meta"
 	"moraine/internal/sigv4"
 )
 
@@ -25,6 +27,7 @@ const credentialsMax = 64 << 10
 type identity struct {
 	root     account.Root
 	fromFile bool // the key is in the credentials file
+	keyring  *account.Keyring
 	warnings []string
 }
 
@@ -47,6 +50,39 @@ func (d *data) settle(given account.Root) (identity, error) {
 		return id, fmt.Errorf("root identity: %w", err)
 	}
 	return id, nil
+}
+
+// settleMaster reads the master keys, from the file the operator names or from
+// the data directory, where they are made at the first start.
+func (d *data) settleMaster(ctx context.Context, rows meta.Store, given string) (*account.Keyring, []string, error) {
+	path := given
+	if path == "" {
+		path = d.path(masterKeyFile)
+	}
+	text, err := readSmall(path)
+	if errors.Is(err, fs.ErrNotExist) && given == "" {
+		// With secrets in the rows a new key would only hide the loss of the old.
+		sealed, lookErr := account.Sealed(ctx, rows)
+		if lookErr != nil {
+			return nil, nil, lookErr
+		}
+		if !sealed {
+			text = []byte(account.GenerateMaster())
+			err = d.write(masterKeyFile, string(text))
+		}
+	}
+	if err != nil {
+		return nil, nil, fmt.Errorf("the master keys are needed to read the access keys of the database; restore the file, or name it with MORAINE_MASTER_KEY_FILE: %w", err)
+	}
+	keyring, err := account.ParseKeyring(text)
+	if err != nil {
+		return nil, nil, fmt.Errorf("%s: %w", path, err)
+	}
+	var warnings []string
+	if info, err := os.Stat(path); err == nil && info.Mode().Perm()&0o077 != 0 {
+		warnings = append(warnings, fmt.Sprintf("others may read %s; run chmod 600 on it", path))
+	}
+	return keyring, warnings, nil
 }
 
 // settleAccount returns the account the directory belongs to, which is decided

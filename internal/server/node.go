@@ -15,6 +15,7 @@ import (
 	"moraine/internal/blob"
 	"moraine/internal/config"
 	"moraine/internal/disk"
+	"moraine/internal/iamapi"
 	"moraine/internal/job"
 	"moraine/internal/meta"
 	"moraine/internal/sigv4"
@@ -23,20 +24,21 @@ import (
 
 // node is the services and surfaces of a server.
 type node struct {
-	vaults  *vault.Service
-	jobs    *job.Service
-	metrics *adminapi.Metrics
-	api     http.Handler
-	ready   atomic.Bool // requests are taken
-	log     *slog.Logger
+	accounts *account.Service
+	vaults   *vault.Service
+	jobs     *job.Service
+	metrics  *adminapi.Metrics
+	api      http.Handler
+	ready    atomic.Bool // requests are taken
+	log      *slog.Logger
 }
 
 // newNode joins services and surfaces to the stores.
 func newNode(cfg config.Config, opts Options, d *data, s *stores, id identity) *node {
-	pending, authority := new(blob.Pending), new(access.Authority)
+	pending, authority := new(blob.Pending), access.New(access.Config{Now: opts.Now, Log: opts.Log})
 	blobs := reserve(s.blobs, d.dir)
-	directory := account.NewDirectory(id.root)
 	n := &node{log: opts.Log}
+	n.accounts = account.New(account.Config{Meta: s.rows, Keyring: id.keyring, Root: id.root, Now: opts.Now, Log: opts.Log})
 	n.vaults = vault.New(vault.Config{
 		Meta: s.rows, Blobs: blobs, Pending: pending, Access: authority, Now: opts.Now, Log: opts.Log,
 		InventoryInterval: cfg.InventoryInterval, Retention: cfg.UploadRetention, OrphanGrace: cfg.OrphanGrace,
@@ -46,6 +48,7 @@ func newNode(cfg config.Config, opts Options, d *data, s *stores, id identity) *
 		Meta: s.rows, Blobs: blobs, Pending: pending, Access: authority, Now: opts.Now, Log: opts.Log,
 		Owner: rand.Text(), Delays: cfg.JobDelay,
 		InventoryInterval: cfg.InventoryInterval, Retention: cfg.JobRetention,
+		FreeTier: cfg.FreeTier, Scarcity: cfg.Scarcity,
 	})
 	n.metrics = adminapi.NewMetrics(adminapi.Sources{
 		Fsyncs:   func() int64 { return d.fsys.Syncs() + int64(s.rows.Commits()) },
@@ -53,20 +56,54 @@ func newNode(cfg config.Config, opts Options, d *data, s *stores, id identity) *
 		Census:   func(ctx context.Context) (adminapi.Census, error) { return census(ctx, s.rows) },
 		Version:  opts.Version,
 	})
-	n.api = newAPI(cfg, opts, n, directory)
+	n.api = surfaces(newAPI(cfg, opts, n), newIAM(cfg, opts, n))
 	return n
 }
 
-// newAPI joins the Glacier API to the services.
-func newAPI(cfg config.Config, opts Options, n *node, directory *account.Directory) http.Handler {
+// surfaces is one handler for the listener: the service a request claims to be
+// signed for chooses who answers, and that one verifies the claim.
+func surfaces(glacier, identities http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if iamapi.Serves(r) {
+			identities.ServeHTTP(w, r)
+			return
+		}
+		glacier.ServeHTTP(w, r)
+	})
+}
+
+func regionNames(cfg config.Config) []string {
 	regions := make([]string, len(cfg.Regions))
 	for i, r := range cfg.Regions {
 		regions[i] = string(r)
 	}
-	return api.New(api.Config{
-		Vaults: n.vaults, Jobs: n.jobs, Principals: directory,
+	return regions
+}
+
+// identityRegion is the one IAM and STS are signed for when a client has no
+// endpoint of its own (access-control §2.2).
+const identityRegion = "us-east-1"
+
+// newIAM joins the IAM and STS surface to the services.
+func newIAM(cfg config.Config, opts Options, n *node) http.Handler {
+	return iamapi.New(iamapi.Config{
+		Accounts: n.accounts, Principals: n.accounts,
 		Verifier: sigv4.New(sigv4.Config{
-			Keys: directory, Now: opts.Now, Services: []string{"glacier"}, Regions: regions,
+			Keys: n.accounts, Now: opts.Now, Services: []string{iamapi.IAM, iamapi.STS},
+			Regions: append(regionNames(cfg), identityRegion),
+			MaxSkew: cfg.Auth.AdminMaxSkew, UnsignedHeaders: unsigned(cfg.Auth.UnsignedAmzHeaders),
+			MaxBody: iamapi.BodyMax, Debug: cfg.Auth.DebugSignature,
+		}),
+		Log: opts.Log, Observe: n.observeIAM, BodyWindow: config.BodyRateWindow,
+	})
+}
+
+// newAPI joins the Glacier API to the services.
+func newAPI(cfg config.Config, opts Options, n *node) http.Handler {
+	return api.New(api.Config{
+		Vaults: n.vaults, Jobs: n.jobs, Principals: n.accounts,
+		Verifier: sigv4.New(sigv4.Config{
+			Keys: n.accounts, Now: opts.Now, Services: []string{"glacier"}, Regions: regionNames(cfg),
 			MaxSkew: cfg.Auth.MaxSkew, UnsignedHeaders: unsigned(cfg.Auth.UnsignedAmzHeaders),
 			MaxBody: cfg.HTTP.MaxJSONBody, Debug: cfg.Auth.DebugSignature,
 		}),
@@ -95,6 +132,17 @@ func (n *node) observe(e api.Event) {
 	}
 	n.metrics.Observe(adminapi.Request{
 		Operation: operation, Status: e.Status, BytesIn: e.BytesIn, BytesOut: e.BytesOut, Duration: e.Duration,
+	})
+}
+
+// observeIAM counts a request of the IAM and STS surface.
+func (n *node) observeIAM(e iamapi.Event) {
+	operation := e.Operation
+	if operation == "" {
+		operation = "none"
+	}
+	n.metrics.Observe(adminapi.Request{
+		Operation: e.Service + ":" + operation, Status: e.Status, BytesIn: e.BytesIn, BytesOut: e.BytesOut, Duration: e.Duration,
 	})
 }
 

@@ -80,7 +80,18 @@ func Run(ctx context.Context, cfg config.Config, opts Options) (err error) {
 	}
 	defer func() { err = errors.Join(err, s.Close()) }()
 
+	keyring, warnings, err := data.settleMaster(ctx, s.rows, cfg.MasterKeyFile)
+	if err != nil {
+		return err
+	}
+	identity.keyring = keyring
+	for _, text := range warnings {
+		opts.Log.WarnContext(ctx, "check the settings", "warning", text)
+	}
 	n := newNode(cfg, opts, data, s, identity)
+	if err := n.accounts.Open(ctx); err != nil {
+		return fmt.Errorf("open accounts: %w", err)
+	}
 	doors.serve(n, cfg, opts.Log)
 	fmt.Fprint(opts.Out, welcome(cfg, data, identity, doors))
 	opts.Log.InfoContext(ctx, "serving", "listen", doors.api.Addr().String(), "admin", doors.adminAddr(),
@@ -100,6 +111,7 @@ func (n *node) run(ctx context.Context, doors *doors, drain time.Duration, opts 
 	parts.Go(func() error { return doors.serveAdmin() })
 	parts.Go(func() error { return named("vault", n.vaults.Run(failed)) })
 	parts.Go(func() error { return named("job", n.jobs.Run(failed)) })
+	parts.Go(func() error { return named("account", n.accounts.Run(failed)) })
 	parts.Go(func() error { doors.watch(failed, opts); return nil })
 
 	select {

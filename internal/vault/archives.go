@@ -102,7 +102,7 @@ func saveWrite(tx meta.Tx, v *moraine.Vault, at time.Time, change moraine.Figure
 // (§4.2). Its bytes are given back when no job needs them.
 func (s *Service) DeleteArchive(ctx context.Context, call access.Call, name string, id moraine.ArchiveID) error {
 	err := s.cfg.Meta.Update(ctx, func(tx meta.Tx) error {
-		v, err := s.enter(tx, call, "DeleteArchive", name, nil)
+		v, err := s.enterFor(tx, call, access.Act{Action: "DeleteArchive", Vault: name, Archive: id}, nil)
 		if err != nil {
 			return err
 		}

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -43,7 +44,7 @@ type blobStore interface {
 
 func newHouse(t *testing.T, change func(*vault.Config)) *house {
 	t.Helper()
-	rows, err := sqlmeta.Open(t.Context(), sqlmeta.Config{Path: filepath.Join(t.TempDir(), "meta.db")})
+	rows, err := sqlmeta.Open(t.Context(), sqlmeta.Config{Path: newRows(t)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -60,13 +61,46 @@ func newHouse(t *testing.T, change func(*vault.Config)) *house {
 		}
 	})
 	h.config = vault.Config{
-		Meta: h.rows, Blobs: h.blobs, Pending: new(blob.Pending), Access: new(access.Authority), Now: h.now,
+		Meta: h.rows, Blobs: h.blobs, Pending: new(blob.Pending), Access: access.New(access.Config{Now: h.now}), Now: h.now,
 	}
 	if change != nil {
 		change(&h.config)
 	}
 	h.Service = vault.New(h.config)
 	return h
+}
+
+// emptyRows is a database without rows, made once: to migrate is most of what a
+// short test would do.
+var emptyRows = sync.OnceValues(func() ([]byte, error) {
+	dir, err := os.MkdirTemp("", "rows")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(dir)
+	path := filepath.Join(dir, "meta.db")
+	rows, err := sqlmeta.Open(context.Background(), sqlmeta.Config{Path: path})
+	if err != nil {
+		return nil, err
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	return os.ReadFile(path)
+})
+
+// newRows returns the path of a database without rows.
+func newRows(t *testing.T) string {
+	t.Helper()
+	empty, err := emptyRows()
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "meta.db")
+	if err := os.WriteFile(path, empty, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
 }
 
 func (h *house) now() time.Time {

@@ -22,7 +22,7 @@ const (
 	orphansMax = 10_000
 )
 
-// Run sweeps until ctx is done: it expires uploads, gives the bytes of deleted
+// Run sweeps until ctx is done: it expires uploads and locks, gives the bytes of deleted
 // things back, takes inventories that are due, and searches for orphans. It
 // returns nil when the step under way has ended.
 func (s *Service) Run(ctx context.Context) error {
@@ -66,7 +66,7 @@ func (s *Service) pause() time.Duration {
 // interrupted anywhere and is simply done again.
 func (s *Service) Sweep(ctx context.Context) error {
 	steps := []func(context.Context) (int, error){
-		s.takeInventories, s.expireUploads, s.forgetUploads, s.bury, s.release, s.deleteGarbage,
+		s.takeInventories, s.dropLocks, s.expireUploads, s.forgetUploads, s.bury, s.release, s.deleteGarbage,
 	}
 	for _, step := range steps {
 		for {

@@ -2,7 +2,6 @@ package vault
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	"moraine"
@@ -37,17 +36,18 @@ func (s *Service) CreateVault(ctx context.Context, call access.Call, name string
 	now := s.now()
 	var v moraine.Vault
 	err := s.cfg.Meta.Update(ctx, func(tx meta.Tx) error {
-		account, err := s.cfg.Access.Admit(tx, call, "CreateVault", name)
+		grant, err := s.cfg.Access.Admit(tx, call, access.Act{Action: "CreateVault", Vault: name})
 		if err != nil {
 			return err
 		}
 		if !moraine.ValidVaultName(name) {
 			return moraine.Errorf(moraine.Invalid, "Invalid vault name: %s", name)
 		}
-		v, err = tx.Vaults().Get(account, call.Region, moraine.VaultName(name))
-		if !errors.Is(err, meta.ErrNotFound) {
-			return err
+		var exists bool
+		if v, exists = grant.Lookup(); exists {
+			return nil
 		}
+		account := grant.Account
 		n, err := tx.Vaults().Count(account, call.Region)
 		if err != nil {
 			return err
@@ -83,10 +83,11 @@ func (s *Service) ListVaults(ctx context.Context, call access.Call, limit, marke
 	var next string
 	err := s.cfg.Meta.View(ctx, func(tx meta.Tx) error {
 		page, next = nil, ""
-		account, err := s.cfg.Access.Admit(tx, call, "ListVaults", "")
+		grant, err := s.cfg.Access.Admit(tx, call, access.Act{Action: "ListVaults"})
 		if err != nil {
 			return err
 		}
+		account := grant.Account
 		n, err := moraine.PageLimit(limit, moraine.VaultsPageMax)
 		if err != nil {
 			return err
@@ -125,21 +126,18 @@ func vaultMarker(marker string, account moraine.AccountID, region moraine.Region
 }
 
 // DeleteVault removes an empty vault; one that does not exist is no error
-// (§3.4). Open uploads go with it.
+// (§3.4). Open uploads go with it, and its tags, policies and lock.
 func (s *Service) DeleteVault(ctx context.Context, call access.Call, name string) error {
 	err := s.cfg.Meta.Update(ctx, func(tx meta.Tx) error {
-		account, err := s.cfg.Access.Admit(tx, call, "DeleteVault", name)
+		grant, err := s.cfg.Access.Admit(tx, call, access.Act{Action: "DeleteVault", Vault: name})
 		if err != nil {
 			return err
 		}
-		if !moraine.ValidVaultName(name) {
-			return moraine.Errorf(moraine.NotFound, "Vault not found for ARN: %s", name)
-		}
-		v, err := tx.Vaults().Get(account, call.Region, moraine.VaultName(name))
-		if errors.Is(err, meta.ErrNotFound) {
+		v, exists := grant.Lookup()
+		if !exists && moraine.ValidVaultName(name) {
 			return nil
 		}
-		if err != nil {
+		if v, err = grant.Vault(); err != nil {
 			return err
 		}
 		if !s.deletable(&v) {
@@ -169,7 +167,12 @@ func (s *Service) deletable(v *moraine.Vault) bool {
 // check the parameters, then find the vault (§1.12 steps 5 to 8). check may be
 // nil.
 func (s *Service) enter(tx meta.Tx, call access.Call, action, name string, check func() error) (moraine.Vault, error) {
-	account, err := s.cfg.Access.Admit(tx, call, action, name)
+	return s.enterFor(tx, call, access.Act{Action: action, Vault: name}, check)
+}
+
+// enterFor is enter for an act of which conditions may ask more.
+func (s *Service) enterFor(tx meta.Tx, call access.Call, act access.Act, check func() error) (moraine.Vault, error) {
+	grant, err := s.cfg.Access.Admit(tx, call, act)
 	if err != nil {
 		return moraine.Vault{}, err
 	}
@@ -178,5 +181,5 @@ func (s *Service) enter(tx meta.Tx, call access.Call, action, name string, check
 			return moraine.Vault{}, err
 		}
 	}
-	return s.cfg.Access.Vault(tx, account, call.Region, name)
+	return grant.Vault()
 }

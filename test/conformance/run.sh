@@ -66,8 +66,10 @@ export AWS_EC2_METADATA_DISABLED=true AWS_PAGER= AWS_CONFIG_FILE=/dev/null AWS_S
 export AWS_MAX_ATTEMPTS=1 ACCOUNT=$MORAINE_ACCOUNT_ID
 
 "$here/aws.sh" || die "aws.sh failed"
+"$here/iam.sh" || die "iam.sh failed"
 python3 "$here/boto3_client.py" || die "boto3_client.py failed"
 python3 "$here/boto3_resource.py" || die "boto3_resource.py failed"
+python3 "$here/boto3_iam.py" || die "boto3_iam.py failed"
 node "$here/node/client.mjs" || die "node/client.mjs failed"
 
 kill -TERM "$server"

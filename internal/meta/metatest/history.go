@@ -122,6 +122,8 @@ func (h *history) ops() []func(m *model) step {
 		h.newUpload, h.putPart, h.putPart, h.endUpload,
 		h.newJob, h.newJob, h.finishJob, h.claim, h.dropJob,
 		h.move, h.sweep, h.sweep,
+		h.attach, h.dropLocks,
+		h.saveIdentity, h.deleteIdentity, h.saveKey, h.deleteKey,
 	}
 }
 
@@ -298,6 +300,42 @@ func (h *history) move(m *model) step {
 	return func(tx meta.Tx) (any, error) { return done(tx.Bodies().Move(id, ref)) }
 }
 
+// attach changes what hangs on a vault.
+func (h *history) attach(m *model) step {
+	v, ok := some(h, m.vaults)
+	if !ok {
+		return nil
+	}
+	v.Revision = int64(h.tick())
+	var tags []moraine.Tag
+	for _, key := range []string{"b", "A"}[:rapid.IntRange(0, 2).Draw(h.T, "tags")] {
+		tags = append(tags, moraine.Tag{Key: key, Value: fmt.Sprint(h.now)})
+	}
+	var policy *moraine.VaultPolicy
+	if rapid.Bool().Draw(h.T, "policy") {
+		policy = &moraine.VaultPolicy{Text: fmt.Sprint(h.now)}
+	}
+	l := lock(v.ID, h.now)
+	if rapid.Bool().Draw(h.T, "locked") {
+		l = locked(l)
+	}
+	return func(tx meta.Tx) (any, error) {
+		return done(errors.Join(tx.Vaults().Save(v), setTags(v.ID, tags...)(tx), setAccessPolicy(v.ID, policy)(tx), saveLocks(l)(tx)))
+	}
+}
+
+// dropLocks removes the locks that are over.
+func (h *history) dropLocks(*model) step {
+	now := at(h.tick())
+	return func(tx meta.Tx) (any, error) {
+		list, err := tx.Documents().Locks().Over(now, 3)
+		for _, l := range list {
+			err = errors.Join(err, tx.Documents().Locks().Drop(l.Vault))
+		}
+		return list, err
+	}
+}
+
 // sweep does all there is to do of one chore, in steps.
 func (h *history) sweep(*model) step {
 	limit := rapid.IntRange(1, 10).Draw(h.T, "limit")
@@ -351,6 +389,9 @@ func (h *history) questions() []step {
 		func(tx meta.Tx) (any, error) { return tx.Vaults().List(account, region, "B", limit) },
 		func(tx meta.Tx) (any, error) { return tx.Vaults().Count(account, region) },
 		func(tx meta.Tx) (any, error) { return tx.Uploads().CountOpen() },
+		func(tx meta.Tx) (any, error) { return tx.Identities().List(account, moraine.UserIdentity, "a", limit) },
+		func(tx meta.Tx) (any, error) { return tx.Identities().Count(account, moraine.UserIdentity) },
+		func(tx meta.Tx) (any, error) { return tx.AccessKeys().List(account, key(0).Owner, limit) },
 		func(tx meta.Tx) (any, error) { return tx.Jobs().CountByState() },
 		func(tx meta.Tx) (any, error) {
 			next, ok, err := tx.Jobs().NextDue()
@@ -358,6 +399,13 @@ func (h *history) questions() []step {
 		},
 		func(tx meta.Tx) (any, error) { return tx.Sweeps().DueInventories(when, limit) },
 		func(tx meta.Tx) (any, error) { return tx.Sweeps().IdleUploads(when, limit) },
+		func(tx meta.Tx) (any, error) { return tx.Documents().Locks().Over(when, limit) },
+		func(tx meta.Tx) (any, error) {
+			return load(meta.Load{Account: account, Region: region, Tier: moraine.Standard})(tx)
+		},
+		func(tx meta.Tx) (any, error) {
+			return load(meta.Load{Account: account, Region: region, Tier: moraine.Standard, Since: when})(tx)
+		},
 		func(tx meta.Tx) (any, error) { return tx.Sweeps().Garbage(limit) },
 		func(tx meta.Tx) (any, error) {
 			list, err := tx.Sweeps().ExpiredJobs(when, 1000) // those that expire together come in any order
@@ -375,6 +423,9 @@ func (h *history) questions() []step {
 			func(tx meta.Tx) (any, error) { return tx.Vaults().Get(account, region, v.Name) },
 			func(tx meta.Tx) (any, error) { return scan(q)(tx) },
 			func(tx meta.Tx) (any, error) { return tx.Uploads().List(v.ID, when, "", limit) },
+			func(tx meta.Tx) (any, error) { return getTags(v.ID)(tx) },
+			func(tx meta.Tx) (any, error) { return getAccessPolicy(v.ID)(tx) },
+			func(tx meta.Tx) (any, error) { return getLock(v.ID)(tx) },
 			func(tx meta.Tx) (any, error) {
 				list, err := tx.Jobs().List(meta.JobList{Vault: v.ID, Now: when, BeforeCreated: now, Limit: limit})
 				return jobText(list), err
@@ -447,7 +498,7 @@ func (h *history) clear() {
 		for _, v := range list {
 			err = errors.Join(err, tx.Vaults().Delete(v.ID))
 		}
-		return err
+		return errors.Join(err, clearIdentities(tx))
 	})
 	bury(h.test, h.store, at(h.now))
 	release(h.test, h.store, at(h.now))

@@ -36,7 +36,12 @@ func Run(t *testing.T, open Open) {
 		{"Bodies", bodyTests},
 		{"Uploads", uploadTests},
 		{"Jobs", jobTests},
+		{"Documents", documentTests},
+		{"Settings", settingTests},
 		{"Sweeps", sweepTests},
+		{"Accounts", accountTests},
+		{"Identities", identityTests},
+		{"AccessKeys", keyTests},
 	} {
 		t.Run(group.name, func(t *testing.T) {
 			for _, test := range group.tests {

@@ -21,6 +21,12 @@ type model struct {
 	garbage   map[moraine.BlobID]moraine.Garbage
 	uploads   map[moraine.UploadID]moraine.Upload
 	jobs      map[moraine.JobID]moraine.Job
+
+	accounts   map[moraine.AccountID]moraine.Account
+	identities map[string]moraine.Identity
+	keys       map[string]moraine.AccessKey
+
+	*attached
 }
 
 func newModel() *model {
@@ -29,6 +35,8 @@ func newModel() *model {
 		archives: map[moraine.ArchiveID]moraine.Archive{}, extents: map[moraine.BodyID]map[int64]moraine.Extent{},
 		condemned: map[moraine.BodyID]time.Time{}, garbage: map[moraine.BlobID]moraine.Garbage{},
 		uploads: map[moraine.UploadID]moraine.Upload{}, jobs: map[moraine.JobID]moraine.Job{},
+		accounts: map[moraine.AccountID]moraine.Account{}, identities: map[string]moraine.Identity{},
+		keys: map[string]moraine.AccessKey{}, attached: newAttached(),
 	}
 }
 
@@ -41,6 +49,7 @@ func (m *model) clone() *model {
 	return &model{
 		maps.Clone(m.vaults), maps.Clone(m.dead), maps.Clone(m.archives), extents, maps.Clone(m.condemned),
 		maps.Clone(m.garbage), maps.Clone(m.uploads), maps.Clone(m.jobs),
+		maps.Clone(m.accounts), maps.Clone(m.identities), maps.Clone(m.keys), m.attached.clone(),
 	}
 }
 
@@ -50,6 +59,10 @@ func (m *model) Bodies() meta.Bodies     { return modelBodies{m} }
 func (m *model) Uploads() meta.Uploads   { return modelUploads{m} }
 func (m *model) Jobs() meta.Jobs         { return modelJobs{m} }
 func (m *model) Sweeps() meta.Sweeps     { return modelSweeps{m} }
+
+func (m *model) Accounts() meta.Accounts     { return modelAccounts{m} }
+func (m *model) Identities() meta.Identities { return modelIdentities{m} }
+func (m *model) AccessKeys() meta.AccessKeys { return modelKeys{m} }
 
 var errTwice = errors.New("there is such a row already")
 
@@ -115,6 +128,7 @@ func (m modelVaults) Delete(id moraine.VaultID) error {
 		return err
 	}
 	delete(m.vaults, id)
+	m.detach(id)
 	m.dead[id] = true
 	return nil
 }

@@ -23,6 +23,7 @@ func fullVault(n int) moraine.Vault {
 	v.Live = moraine.Figures{Archives: 3, Bytes: 1 << 45}
 	v.FirstWrite, v.LastWrite = at(5), at(9)
 	v.Inventoried, v.Inventory = at(7), moraine.Figures{Archives: 2, Bytes: 1 << 44}
+	v.Revision = 1 << 62
 	return v
 }
 

@@ -20,4 +20,11 @@ var queries = [...]string{
 	releaseBodies, releaseExtents, releaseForget, garbageList, garbageDrop,
 	buryVaults, buryJobs, buryUploads, buryArchives, buryForget,
 	sweepDueInventories,
+
+	tagList, tagInsert, tagClear, policyGet, policySave, policyDrop, lockGet, lockSave, lockDrop, lockOver,
+	retrievalPolicyGet, retrievalPolicySave, loadNow, loadSince, capacityList, capacityAdd, capacityEnd,
+
+	accountGet, accountList, accountInsert, accountBump,
+	identityGet, identityByID, identityList, identityCount, identitySave, identityDelete,
+	keyGet, keyList, keySave, keyDelete, keyTouch,
 }

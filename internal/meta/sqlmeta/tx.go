@@ -41,6 +41,13 @@ func (t *tx) Uploads() meta.Uploads   { return uploads{t} }
 func (t *tx) Jobs() meta.Jobs         { return jobs{t} }
 func (t *tx) Sweeps() meta.Sweeps     { return sweeps{t} }
 
+func (t *tx) Accounts() meta.Accounts     { return accounts{t} }
+func (t *tx) Identities() meta.Identities { return identities{t} }
+func (t *tx) AccessKeys() meta.AccessKeys { return accessKeys{t} }
+
+func (t *tx) Documents() meta.Documents { return documents{t} }
+func (t *tx) Settings() meta.Settings   { return settings{t} }
+
 // prepare returns the statement of a query if the transaction may run one.
 func (t *tx) prepare(query string) (*sql.Stmt, error) {
 	switch {

@@ -8,7 +8,7 @@ import (
 )
 
 const vaultColumns = `vault_id, account, region, name, created_ms, archives, bytes, first_write_ms, last_write_ms,
-inventoried_ms, inventory_archives, inventory_bytes`
+inventoried_ms, inventory_archives, inventory_bytes, revision`
 
 const (
 	vaultGet   = `SELECT ` + vaultColumns + ` FROM vaults WHERE account = $1 AND region = $2 AND name = $3`
@@ -19,17 +19,17 @@ const (
 	// vaultFigures is what almost every Save comes to. It names no indexed
 	// column in its SET, so that an upload dirties no index page of this table.
 	vaultFigures = `UPDATE vaults SET archives = $6, bytes = $7, first_write_ms = $8, last_write_ms = $9,
-inventoried_ms = $10, inventory_archives = $11, inventory_bytes = $12
+inventoried_ms = $10, inventory_archives = $11, inventory_bytes = $12, revision = $13
 WHERE vault_id = $1 AND account = $2 AND region = $3 AND name = $4
-AND created_ms IS NOT DISTINCT FROM $5 AND inventory_due_ms IS NOT DISTINCT FROM $13`
+AND created_ms IS NOT DISTINCT FROM $5 AND inventory_due_ms IS NOT DISTINCT FROM $14`
 
 	vaultSave = `INSERT INTO vaults (` + vaultColumns + `, inventory_due_ms)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
 ON CONFLICT (vault_id) DO UPDATE SET account = excluded.account, region = excluded.region, name = excluded.name,
 created_ms = excluded.created_ms, archives = excluded.archives, bytes = excluded.bytes,
 first_write_ms = excluded.first_write_ms, last_write_ms = excluded.last_write_ms,
 inventoried_ms = excluded.inventoried_ms, inventory_archives = excluded.inventory_archives,
-inventory_bytes = excluded.inventory_bytes, inventory_due_ms = excluded.inventory_due_ms`
+inventory_bytes = excluded.inventory_bytes, revision = excluded.revision, inventory_due_ms = excluded.inventory_due_ms`
 
 	vaultDelete = `DELETE FROM vaults WHERE vault_id = $1`
 	vaultBury   = `INSERT INTO dead_vaults (vault_id) VALUES ($1) ON CONFLICT (vault_id) DO NOTHING`
@@ -41,7 +41,7 @@ type vaults struct{ t *tx }
 func readVault(row scanner, v *moraine.Vault) error {
 	return row.Scan((*string)(&v.ID), (*string)(&v.Account), (*string)(&v.Region), (*string)(&v.Name), (*instant)(&v.Created),
 		&v.Live.Archives, &v.Live.Bytes, (*instant)(&v.FirstWrite), (*instant)(&v.LastWrite),
-		(*instant)(&v.Inventoried), &v.Inventory.Archives, &v.Inventory.Bytes)
+		(*instant)(&v.Inventoried), &v.Inventory.Archives, &v.Inventory.Bytes, &v.Revision)
 }
 
 func (s vaults) Get(a moraine.AccountID, r moraine.Region, name moraine.VaultName) (moraine.Vault, error) {
@@ -65,7 +65,7 @@ func (s vaults) Save(v moraine.Vault) error {
 	args := []any{
 		string(v.ID), string(v.Account), string(v.Region), string(v.Name), millis(v.Created),
 		v.Live.Archives, v.Live.Bytes, millis(v.FirstWrite), millis(v.LastWrite),
-		millis(v.Inventoried), v.Inventory.Archives, v.Inventory.Bytes, millis(inventoryDue(v)),
+		millis(v.Inventoried), v.Inventory.Archives, v.Inventory.Bytes, v.Revision, millis(inventoryDue(v)),
 	}
 	n, err := s.t.exec(vaultFigures, args...)
 	if err != nil || n != 0 {
@@ -79,8 +79,12 @@ func (s vaults) Delete(id moraine.VaultID) error {
 	if err := s.t.execOne(vaultDelete, string(id)); err != nil {
 		return err
 	}
-	_, err := s.t.exec(vaultBury, string(id))
-	return err
+	for _, query := range [...]string{tagClear, policyDrop, lockDrop, vaultBury} {
+		if _, err := s.t.exec(query, string(id)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // inventoryDue is the instant from which the age of the oldest write that no

@@ -1,0 +1,76 @@
+package access
+
+import (
+	"errors"
+	"strconv"
+	"time"
+
+	"moraine"
+	"moraine/internal/meta"
+	"moraine/internal/policy"
+)
+
+// Condition keys that describe fills besides those of Principal.Describe; the
+// rest follow from the principal and the time (access-control §4.3).
+const (
+	keyArchiveAge      = "glacier:ArchiveAgeInDays"
+	keyGlacierTag      = "glacier:ResourceTag/"
+	keyResourceTag     = "aws:ResourceTag/"
+	keyRequestTag      = "aws:RequestTag/"
+	keyTagKeys         = "aws:TagKeys"
+	keyRequestedRegion = "aws:RequestedRegion"
+	keyResourceAccount = "aws:ResourceAccount"
+	keySecureTransport = "aws:SecureTransport"
+	keySourceIP        = "aws:SourceIp"
+	keyUserAgent       = "aws:UserAgent"
+	keyReferer         = "aws:Referer"
+	keyIsService       = "aws:PrincipalIsAWSService"
+	keyViaService      = "aws:ViaAWSService"
+)
+
+// describe fills the condition keys of an act.
+func (a *Authority) describe(tx meta.Tx, c *policy.Context, call *Call, act *Act, g *Grant, docs *documents) error {
+	call.Principal.Describe(c)
+	c.Add(keyRequestedRegion, string(g.region))
+	c.Add(keyResourceAccount, string(g.Account))
+	c.Add(keyIsService, "false")
+	c.Add(keyViaService, "false")
+	c.Add(keySecureTransport, strconv.FormatBool(call.Secure))
+	addText(c, keySourceIP, call.Source)
+	addText(c, keyUserAgent, call.UserAgent)
+	addText(c, keyReferer, call.Referer)
+	if docs != nil {
+		for _, t := range docs.tags {
+			c.Add(keyGlacierTag+t.Key, t.Value)
+			c.Add(keyResourceTag+t.Key, t.Value)
+		}
+	}
+	for _, t := range act.Tags {
+		c.Add(keyRequestTag+t.Key, t.Value)
+	}
+	c.AddSet(keyTagKeys, act.TagKeys)
+	if act.Archive == "" || !g.found {
+		return nil
+	}
+	archive, err := tx.Archives().Get(act.Archive)
+	switch {
+	case errors.Is(err, meta.ErrNotFound):
+		return nil
+	case err != nil:
+		return err
+	case archive.Vault == g.vault.ID && archive.Deleted.IsZero():
+		c.Add(keyArchiveAge, strconv.FormatInt(ageDays(&archive, a.now()), 10))
+	}
+	return nil
+}
+
+func addText(c *policy.Context, key, value string) {
+	if value != "" {
+		c.Add(key, value)
+	}
+}
+
+// ageDays is the age of an archive in whole days of 24 hours.
+func ageDays(a *moraine.Archive, now time.Time) int64 {
+	return int64(max(now.Sub(a.Created), 0) / (24 * time.Hour))
+}

@@ -1,0 +1,416 @@
+package account_test
+
+import (
+	"errors"
+	"fmt"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"moraine"
+	"moraine/internal/access"
+	"moraine/internal/account"
+	"moraine/internal/meta"
+	"moraine/internal/meta/sqlmeta"
+	"moraine/internal/policy"
+	"moraine/internal/sigv4"
+)
+
+const (
+	user  = moraine.UserIdentity
+	group = moraine.GroupIdentity
+	role  = moraine.RoleIdentity
+	here  = "210987654321"
+)
+
+// office is a service on real rows, with a clock that tests move.
+type office struct {
+	*account.Service
+	t     *testing.T
+	rows  meta.Store
+	root  account.Call
+	mu    sync.Mutex // guards clock
+	clock time.Time
+}
+
+func newOffice(t *testing.T) *office {
+	t.Helper()
+	rows, err := sqlmeta.Open(t.Context(), sqlmeta.Config{Path: filepath.Join(t.TempDir(), "meta.db")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := rows.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	o := &office{t: t, rows: rows, clock: time.Unix(1_700_000_000, 0)}
+	o.Service = account.New(account.Config{Meta: rows, Keyring: keyring(t, account.GenerateMaster()), Root: bootstrap(), Now: o.now})
+	if err := o.Open(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	o.root = account.Call{Principal: o.must(o.Lookup(t.Context(), bootstrap().KeyID, "")), Keys: map[string]string{}}
+	return o
+}
+
+func bootstrap() account.Root {
+	return account.Root{Account: here, KeyID: "AKIAMORAINETEST00001", Secret: sigv4.Secret("moraine/test/secret+key/0123456789abcdef")}
+}
+
+func keyring(t *testing.T, text string) *account.Keyring {
+	t.Helper()
+	k, err := account.ParseKeyring([]byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return k
+}
+
+func (o *office) now() time.Time {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.clock
+}
+
+func (o *office) advance(d time.Duration) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.clock = o.clock.Add(d)
+}
+
+// must is the principal of a key that must be found.
+func (o *office) must(k sigv4.Key, err error) access.Principal {
+	o.t.Helper()
+	if err != nil {
+		o.t.Fatal(err)
+	}
+	p, err := o.Principal(&sigv4.Result{KeyID: k.ID, Subject: k.Subject, Service: "glacier", Region: "eu-north-1", Temporary: len(k.Token) > 0})
+	if err != nil {
+		o.t.Fatal(err)
+	}
+	return p
+}
+
+// as is a call with a key.
+func (o *office) as(k account.Key) account.Call {
+	o.t.Helper()
+	return account.Call{Principal: o.must(o.Lookup(o.t.Context(), k.ID, ""))}
+}
+
+// in is a call with a temporary key.
+func (o *office) in(c account.Credentials) account.Call {
+	o.t.Helper()
+	return account.Call{Principal: o.must(o.Lookup(o.t.Context(), c.KeyID, string(c.Token))), Temporary: true}
+}
+
+func (o *office) create(kind moraine.IdentityKind, name string) *account.Entity {
+	o.t.Helper()
+	n := account.NewEntity{Kind: kind, Name: name}
+	if kind == role {
+		n.Trust = trust(here)
+	}
+	e, err := o.Create(o.t.Context(), o.root, n)
+	if err != nil {
+		o.t.Fatal(err)
+	}
+	return e
+}
+
+func (o *office) key(name string) account.Key {
+	o.t.Helper()
+	k, err := o.CreateKey(o.t.Context(), o.root, name)
+	if err != nil {
+		o.t.Fatal(err)
+	}
+	return k
+}
+
+func (o *office) ok(err error) {
+	o.t.Helper()
+	if err != nil {
+		o.t.Fatal(err)
+	}
+}
+
+func trust(principal string) string {
+	return `{"Version":"2012-10-17","Statement":{"Effect":"Allow","Principal":{"AWS":"` + principal + `"},"Action":"sts:AssumeRole"}}`
+}
+
+func allow(action string) string {
+	return `{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"` + action + `","Resource":"*"}}`
+}
+
+// allowed asks the evaluator what the policies of a principal say.
+func allowed(p access.Principal, action string) bool {
+	r := policy.Request{Principal: p.Caller(), Action: action, Resource: "arn:aws:glacier:eu-north-1:" + here + ":vaults/v", Now: time.Unix(1_700_000_000, 0)}
+	policies := p.Policies()
+	d := policy.Evaluate(&r, &policies)
+	return d.Allowed
+}
+
+// wantCode fails the test unless err has the code and the message; "" is for
+// no error, and AccessDenied for a refusal.
+func wantCode(t *testing.T, err error, code account.Code, message string) {
+	t.Helper()
+	got := fmt.Sprint(err)
+	want := string(code) + ": " + message
+	switch {
+	case code == "":
+		want = "<nil>"
+	case code == account.AccessDeniedCode:
+		want = message
+		if !moraine.IsKind(err, moraine.Denied) {
+			t.Errorf("got %v, want a refusal", err)
+		}
+	}
+	if !strings.HasPrefix(got, want) {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
+}
+
+func TestKeyring(t *testing.T) {
+	t.Parallel()
+	for _, text := range []string{"", "# nothing\n", "c2hvcnQ=\n", "not base64!\n", strings.Repeat(account.GenerateMaster(), 17)} {
+		if _, err := account.ParseKeyring([]byte(text)); err == nil {
+			t.Errorf("%q is taken for a keyring", text)
+		}
+	}
+	first, second := account.GenerateMaster(), account.GenerateMaster()
+	old, both, other := keyring(t, first), keyring(t, second+first), keyring(t, second)
+	sealed := old.Seal([]byte("plain"), "a")
+	for _, row := range []struct {
+		name    string
+		keyring *account.Keyring
+		sealed  []byte
+		of      string
+		ok      bool
+	}{
+		{"the same", old, sealed, "a", true},
+		{"a newer key before it", both, sealed, "a", true},
+		{"another key", other, sealed, "a", false},
+		{"another name", old, sealed, "b", false},
+		{"cut", old, sealed[:len(sealed)-1], "a", false},
+		{"nothing", old, nil, "a", false},
+		{"another version", old, append([]byte{2}, sealed[1:]...), "a", false},
+		{"a changed bit", old, append(append([]byte{}, sealed[:len(sealed)-1]...), sealed[len(sealed)-1]^1), "a", false},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			t.Parallel()
+			plain, err := row.keyring.Unseal(row.sealed, row.of)
+			if row.ok != (err == nil && string(plain) == "plain") || !row.ok && !moraine.IsKind(err, moraine.Corrupt) {
+				t.Errorf("got %q, %v", plain, err)
+			}
+		})
+	}
+	if next := both.Seal([]byte("plain"), "a"); cmp.Equal(next, sealed) {
+		t.Error("the same text twice")
+	} else if _, err := other.Unseal(next, "a"); err != nil {
+		t.Errorf("the first key does not seal: %v", err)
+	}
+}
+
+// TestOpenWrongMaster starts on rows that were sealed with other keys.
+func TestOpenWrongMaster(t *testing.T) {
+	t.Parallel()
+	o := newOffice(t)
+	if sealed, err := account.Sealed(t.Context(), o.rows); err != nil || !sealed {
+		t.Errorf("Sealed: %v, %v", sealed, err)
+	}
+	wrong := account.New(account.Config{Meta: o.rows, Keyring: keyring(t, account.GenerateMaster()), Root: bootstrap()})
+	if err := wrong.Open(t.Context()); !moraine.IsKind(err, moraine.Corrupt) {
+		t.Errorf("Open with other master keys: %v", err)
+	}
+}
+
+func TestLookup(t *testing.T) {
+	t.Parallel()
+	o := newOffice(t)
+	ctx := t.Context()
+	o.create(user, "bob")
+	active, inactive := o.key("bob"), o.key("bob")
+	o.ok(o.SetKeyActive(ctx, o.root, "bob", inactive.ID, false))
+	o.create(user, "gone")
+	gone := o.key("gone")
+	session, err := o.SessionToken(ctx, o.as(active), 15*time.Minute)
+	o.ok(err)
+	left, err := o.SessionToken(ctx, o.as(gone), 0)
+	o.ok(err)
+	o.ok(o.DeleteKey(ctx, o.root, "gone", gone.ID))
+	o.ok(o.Delete(ctx, o.root, user, "gone"))
+	token := string(session.Token)
+	for _, row := range []struct {
+		name, id, token string
+		secret          string // "" if the key is unknown
+	}{
+		{"root", bootstrap().KeyID, "", string(bootstrap().Secret)},
+		{"root with a token", bootstrap().KeyID, token, ""},
+		{"a user's", active.ID, "", string(active.Secret)},
+		{"a user's with a token", active.ID, token, ""},
+		{"inactive", inactive.ID, "", ""},
+		{"deleted", gone.ID, "", ""},
+		{"nobody's", "AKIAAAAAAAAAAAAAAAAA", "", ""},
+		{"the sample", "SAMPLE", "", ""},
+		{"a session", session.KeyID, token, string(session.Secret)},
+		{"a session without token", session.KeyID, "", ""},
+		{"a session with another's token", left.KeyID, token, ""},
+		{"a session of a user who is gone", left.KeyID, string(left.Token), ""},
+		{"a forged token", session.KeyID, token[:40] + swap(token[40:41]) + token[41:], ""},
+		{"no token at all", session.KeyID, "hello", ""},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			k, err := o.Lookup(ctx, row.id, row.token)
+			if row.secret == "" {
+				if !errors.Is(err, sigv4.ErrUnknownKey) {
+					t.Errorf("got %v, want ErrUnknownKey", err)
+				}
+				return
+			}
+			if err != nil || string(k.Secret) != row.secret || string(k.Token) != row.token || k.ID != row.id {
+				t.Errorf("got %+v, %v", k, err)
+			}
+		})
+	}
+	// A session that is over is found, with its end: whether to say so is for
+	// the verifier, after the signature.
+	o.advance(time.Hour)
+	if k, err := o.Lookup(ctx, session.KeyID, token); err != nil || !k.Expires.Equal(session.Expires) || k.Expires.After(o.now()) {
+		t.Errorf("a session that is over: %+v, %v", k, err)
+	}
+}
+
+// swap returns another letter.
+func swap(s string) string {
+	if s == "A" {
+		return "B"
+	}
+	return "A"
+}
+
+// TestNextCall changes what a user may do and looks at the very next lookup.
+func TestNextCall(t *testing.T) {
+	t.Parallel()
+	o := newOffice(t)
+	ctx := t.Context()
+	o.create(user, "bob")
+	o.create(group, "g")
+	k := o.key("bob")
+	m, err := o.CreatePolicy(ctx, o.root, account.NewPolicy{Name: "m", Text: allow("glacier:ListVaults")})
+	o.ok(err)
+	const action = "glacier:DescribeVault"
+	for _, row := range []struct {
+		name   string
+		change func() error
+		want   bool
+	}{
+		{"nothing yet", func() error { return nil }, false},
+		{"inline", func() error { return o.PutInline(ctx, o.root, user, "bob", "p", allow(action)) }, true},
+		{"inline gone", func() error { return o.DeleteInline(ctx, o.root, user, "bob", "p") }, false},
+		{"attached", func() error { return o.Attach(ctx, o.root, user, "bob", m.ARN) }, false},
+		{"new version", func() error {
+			_, _, err := o.AddPolicyVersion(ctx, o.root, m.ARN, allow(action), true)
+			return err
+		}, true},
+		{"old version", func() error { return o.SetDefaultVersion(ctx, o.root, m.ARN, "v1") }, false},
+		{"version again", func() error { return o.SetDefaultVersion(ctx, o.root, m.ARN, "v2") }, true},
+		{"detached", func() error { return o.Detach(ctx, o.root, user, "bob", m.ARN) }, false},
+		{"group", func() error {
+			return errors.Join(o.Attach(ctx, o.root, group, "g", m.ARN), o.Join(ctx, o.root, "g", "bob"))
+		}, true},
+		{"left", func() error { return o.Leave(ctx, o.root, "g", "bob") }, false},
+		{"member again", func() error { return o.Join(ctx, o.root, "g", "bob") }, true},
+		{"boundary", func() error {
+			b, err := o.CreatePolicy(ctx, o.root, account.NewPolicy{Name: "b", Text: allow("iam:*")})
+			return errors.Join(err, o.SetBoundary(ctx, o.root, user, "bob", b.ARN))
+		}, false},
+		{"no boundary", func() error { return o.DropBoundary(ctx, o.root, user, "bob") }, true},
+		{"renamed", func() error { return o.Rename(ctx, o.root, user, "bob", "rob", "/x/") }, true},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			if err := row.change(); err != nil {
+				t.Fatal(err)
+			}
+			if got := allowed(o.as(k).Principal, action); got != row.want {
+				t.Errorf("allowed %v, want %v", got, row.want)
+			}
+		})
+	}
+}
+
+// TestRevokeUnderLoad disables a key while others use it: no lookup that begins
+// after the change finds it.
+func TestRevokeUnderLoad(t *testing.T) {
+	t.Parallel()
+	o := newOffice(t)
+	o.create(user, "bob")
+	k := o.key("bob")
+	var wg sync.WaitGroup
+	stop := make(chan struct{})
+	for range 4 {
+		wg.Go(func() {
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+					if _, err := o.Lookup(t.Context(), k.ID, ""); err != nil && !errors.Is(err, sigv4.ErrUnknownKey) {
+						t.Error(err)
+					}
+				}
+			}
+		})
+	}
+	for n := range 50 {
+		active := n%2 == 1
+		o.ok(o.SetKeyActive(t.Context(), o.root, "bob", k.ID, active))
+		if _, err := o.Lookup(t.Context(), k.ID, ""); (err == nil) != active {
+			t.Fatalf("key set active %v, then the lookup says %v", active, err)
+		}
+	}
+	close(stop)
+	wg.Wait()
+}
+
+// TestUnreadable makes sure that a stored policy that does not parse denies.
+func TestUnreadable(t *testing.T) {
+	t.Parallel()
+	o := newOffice(t)
+	e := o.create(user, "bob")
+	k := o.key("bob")
+	o.ok(o.PutInline(t.Context(), o.root, user, "bob", "p", allow("*")))
+	o.ok(o.rows.Update(t.Context(), func(tx meta.Tx) error {
+		row, err := tx.Identities().ByID(e.ID)
+		row.Document = []byte(strings.ReplaceAll(string(row.Document), "Allow", "Perhaps"))
+		return errors.Join(err, tx.Identities().Save(row))
+	}))
+	if p := o.as(k).Principal; allowed(p, "glacier:ListVaults") {
+		t.Error("a policy that does not parse allows")
+	}
+}
+
+func TestLastUse(t *testing.T) {
+	t.Parallel()
+	o := newOffice(t)
+	o.create(user, "bob")
+	k := o.key("bob")
+	got, err := o.KeyUse(t.Context(), o.root, k.ID)
+	if err != nil || !got.Used.At.IsZero() || got.UserName != "bob" {
+		t.Errorf("before: %+v, %v", got, err)
+	}
+	o.as(k)
+	want := moraine.KeyUse{At: o.now().UTC(), Service: "glacier", Region: "eu-north-1"}
+	if got, err := o.KeyUse(t.Context(), o.root, k.ID); err != nil || got.Used != want {
+		t.Errorf("after: %+v, %v", got, err)
+	}
+	o.ok(o.Flush(t.Context()))
+	o.ok(o.rows.View(t.Context(), func(tx meta.Tx) error {
+		row, err := tx.AccessKeys().Get(k.ID)
+		if row.Used != want {
+			t.Errorf("stored %+v, want %+v", row.Used, want)
+		}
+		return err
+	}))
+}

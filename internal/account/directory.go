@@ -1,0 +1,220 @@
+package account
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"moraine"
+	"moraine/internal/access"
+	"moraine/internal/meta"
+	"moraine/internal/sigv4"
+)
+
+// Directory answers who a key belongs to. It is safe for concurrent use.
+type Directory struct {
+	rows    meta.Store
+	keyring *Keyring
+	root    Root
+	now     func() time.Time
+
+	mu       sync.Mutex                // guards what follows
+	compiled map[string]compiled       // by unique id
+	used     map[string]moraine.KeyUse // since the last flush, by key id
+}
+
+// compiled is the principal behind a unique id, good for one revision of its
+// account.
+type compiled struct {
+	revision  int64
+	principal *access.Principal
+}
+
+// Bounds of what a Directory remembers.
+const (
+	compiledMax = 4096
+	usedMax     = 65_536
+)
+
+// subject is what Lookup tells Principal through sigv4.
+type subject struct{ principal access.Principal }
+
+// Lookup implements sigv4.Keys. A key without an active row, or without an
+// owner, is unknown; so is a token that was not made here for this key.
+func (d *Directory) Lookup(ctx context.Context, keyID, token string) (sigv4.Key, error) {
+	if keyID == d.root.KeyID && token == "" {
+		return sigv4.Key{ID: keyID, Secret: d.root.Secret, Subject: &subject{rootPrincipal(d.root.Account)}}, nil
+	}
+	temporary := strings.HasPrefix(keyID, temporaryPrefix)
+	if temporary != (token != "") {
+		return sigv4.Key{}, sigv4.ErrUnknownKey
+	}
+	if temporary {
+		return d.lookupSession(ctx, keyID, token)
+	}
+	key := sigv4.Key{ID: keyID}
+	err := d.rows.View(ctx, func(tx meta.Tx) error {
+		row, err := tx.AccessKeys().Get(keyID)
+		if err != nil {
+			return err
+		}
+		if !row.Active {
+			return sigv4.ErrUnknownKey
+		}
+		plain, err := d.keyring.open(row.Sealed, secretName(keyID))
+		if err != nil {
+			return err
+		}
+		p, err := d.principal(tx, row.Account, row.Owner)
+		if err != nil {
+			return err
+		}
+		key.Secret, key.Subject = sigv4.Secret(plain), &subject{*p}
+		return nil
+	})
+	return key, unknown(err)
+}
+
+// lookupSession finds a temporary key: everything but the principal is in its
+// token.
+func (d *Directory) lookupSession(ctx context.Context, keyID, token string) (sigv4.Key, error) {
+	s, err := d.keyring.openToken(keyID, token)
+	if err != nil {
+		return sigv4.Key{}, err
+	}
+	key := sigv4.Key{ID: keyID, Secret: sigv4.Secret(s.Secret), Token: sigv4.Secret(token), Expires: s.expires()}
+	err = d.rows.View(ctx, func(tx meta.Tx) error {
+		p, err := d.principal(tx, s.Account, s.Subject)
+		if err != nil {
+			return err
+		}
+		inSession, err := narrow(tx, *p, s)
+		key.Subject = &subject{inSession}
+		return err
+	})
+	return key, unknown(err)
+}
+
+// unknown turns the absence of a row into ErrUnknownKey.
+func unknown(err error) error {
+	if errors.Is(err, meta.ErrNotFound) {
+		return sigv4.ErrUnknownKey
+	}
+	return err
+}
+
+// secretName binds a sealed secret to its key.
+func secretName(keyID string) string { return "secret:" + keyID }
+
+func rootPrincipal(a moraine.AccountID) access.Principal {
+	return access.Principal{Account: a, ARN: rootARN(a), Root: true}
+}
+
+// principal returns the principal with a unique id, compiled at most once per
+// revision of the account. The result is shared.
+func (d *Directory) principal(tx meta.Tx, a moraine.AccountID, id string) (*access.Principal, error) {
+	account, err := tx.Accounts().Get(a)
+	if err != nil {
+		return nil, err
+	}
+	if id == string(a) {
+		p := rootPrincipal(a)
+		return &p, nil
+	}
+	d.mu.Lock()
+	known, ok := d.compiled[id]
+	d.mu.Unlock()
+	if ok && known.revision == account.Revision {
+		return known.principal, nil
+	}
+	p, err := compile(tx, id)
+	if err != nil {
+		return nil, err
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if len(d.compiled) >= compiledMax {
+		clear(d.compiled)
+	}
+	// An older snapshot may overwrite a newer one here; its revision tells.
+	d.compiled[id] = compiled{account.Revision, p}
+	return p, nil
+}
+
+// Principal returns whom a verified request speaks for, and notes the use of
+// its key.
+func (d *Directory) Principal(r *sigv4.Result) (access.Principal, error) {
+	s, ok := r.Subject.(*subject)
+	if !ok {
+		return access.Principal{}, fmt.Errorf("principal: the key %s was not looked up here", r.KeyID)
+	}
+	if !r.Temporary && r.KeyID != d.root.KeyID {
+		d.note(r.KeyID, moraine.KeyUse{At: d.now().UTC().Truncate(time.Second), Service: r.Service, Region: r.Region})
+	}
+	return s.principal, nil
+}
+
+func (d *Directory) note(keyID string, use moraine.KeyUse) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if len(d.used) < usedMax {
+		d.used[keyID] = use
+	}
+}
+
+// lastUse returns the later of a noted use and one that is not flushed yet.
+func (d *Directory) lastUse(k moraine.AccessKey) moraine.KeyUse {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if use, ok := d.used[k.ID]; ok && use.At.After(k.Used.At) {
+		return use
+	}
+	return k.Used
+}
+
+// flushEvery is how often uses of keys are written down.
+const flushEvery = time.Minute
+
+// Run writes down when keys were used, until ctx is done, and once more then.
+// What it loses to a crash is at most a minute of last uses.
+func (d *Directory) Run(ctx context.Context) error {
+	tick := time.NewTicker(flushEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return d.flush(context.WithoutCancel(ctx))
+		case <-tick.C:
+			if err := d.flush(ctx); err != nil && moraine.KindOf(err) != moraine.Unavailable {
+				return err
+			}
+		}
+	}
+}
+
+func (d *Directory) flush(ctx context.Context) error {
+	d.mu.Lock()
+	batch := d.used
+	d.used = make(map[string]moraine.KeyUse)
+	d.mu.Unlock()
+	if len(batch) == 0 {
+		return nil
+	}
+	err := d.rows.Update(ctx, func(tx meta.Tx) error {
+		for id, use := range batch {
+			if err := tx.AccessKeys().Touch(id, use); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		for id, use := range batch {
+			d.note(id, use)
+		}
+	}
+	return err
+}

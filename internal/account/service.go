@@ -1,0 +1,238 @@
+package account
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"strconv"
+	"strings"
+	"time"
+
+	"moraine"
+	"moraine/internal/access"
+	"moraine/internal/meta"
+	"moraine/internal/policy"
+)
+
+// Config is what a Service is made of.
+type Config struct {
+	Meta    meta.Store       // required
+	Keyring *Keyring         // required
+	Root    Root             // required: the root identity that needs no rows
+	Now     func() time.Time // zero: time.Now
+	Log     *slog.Logger     // zero: discard; gets changes of privileges
+}
+
+// Service is the operations on identities.
+type Service struct {
+	*Directory
+	log *slog.Logger
+}
+
+// New assembles a Service and touches nothing.
+func New(cfg Config) *Service {
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	return &Service{
+		Directory: &Directory{
+			rows: cfg.Meta, keyring: cfg.Keyring, root: cfg.Root, now: cfg.Now,
+			compiled: make(map[string]compiled), used: make(map[string]moraine.KeyUse),
+		},
+		log: cfg.Log,
+	}
+}
+
+// sampleKey is the id of a row among the access keys that no request can name.
+// Its secret is known, so the master keys can be tried on it. Format: never
+// change.
+const (
+	sampleKey  = "SAMPLE"
+	sampleText = "moraine"
+)
+
+// Sealed reports whether the rows hold anything that needs master keys.
+func Sealed(ctx context.Context, rows meta.Store) (sealed bool, err error) {
+	err = rows.View(ctx, func(tx meta.Tx) error {
+		_, err := tx.AccessKeys().Get(sampleKey)
+		sealed = err == nil
+		if errors.Is(err, meta.ErrNotFound) {
+			return nil
+		}
+		return err
+	})
+	return sealed, err
+}
+
+// Open makes the row of the root's account if there is none, and tries the
+// master keys, so that the wrong ones are noticed at the start.
+func (s *Service) Open(ctx context.Context) error {
+	return s.rows.Update(ctx, func(tx meta.Tx) error {
+		_, err := tx.Accounts().Get(s.root.Account)
+		if errors.Is(err, meta.ErrNotFound) {
+			err = tx.Accounts().Insert(moraine.Account{ID: s.root.Account, Created: s.instant()})
+		}
+		if err != nil {
+			return err
+		}
+		sample, err := tx.AccessKeys().Get(sampleKey)
+		if errors.Is(err, meta.ErrNotFound) {
+			return tx.AccessKeys().Save(moraine.AccessKey{
+				ID: sampleKey, Account: s.root.Account, Created: s.instant(),
+				Sealed: s.keyring.seal([]byte(sampleText), secretName(sampleKey)),
+			})
+		}
+		if err != nil {
+			return err
+		}
+		_, err = s.keyring.open(sample.Sealed, secretName(sampleKey))
+		return err
+	})
+}
+
+// Call is who asks for an operation, and how.
+type Call struct {
+	Principal access.Principal
+	// Temporary says that the key belongs to a session.
+	Temporary bool
+	// Keys are the condition keys of the request that are not the principal's,
+	// such as aws:SourceIp.
+	Keys map[string]string
+}
+
+// Page says which part of a list is wanted.
+type Page struct {
+	Marker   string // from the page before; "" for the start
+	MaxItems int    // 1 to 1000
+}
+
+// instant is now as rows keep it.
+func (s *Service) instant() time.Time { return s.now().UTC().Truncate(time.Millisecond) }
+
+// birth is now as identities show it, whose dates have whole seconds.
+func (s *Service) birth() time.Time { return s.now().UTC().Truncate(time.Second) }
+
+// authorize decides whether the caller may perform an action, in the form
+// "iam:CreateUser", on the entity with that ARN in its own account. extra are
+// pairs of condition keys and values.
+func (s *Service) authorize(c *Call, action, arn string, extra ...string) error {
+	p := &c.Principal
+	r := policy.Request{Principal: p.Caller(), Action: action, Resource: arn, Owner: string(p.Account), Now: s.now()}
+	r.Context = described(c, p.Account)
+	for i := 0; i+1 < len(extra); i += 2 {
+		r.Context.Add(extra[i], extra[i+1])
+	}
+	policies := p.Policies()
+	d := policy.Evaluate(&r, &policies)
+	if !d.Allowed {
+		return denied("%s", d.Denial(&r))
+	}
+	return nil
+}
+
+// described is the context of a call with what is known of the principal.
+func described(c *Call, owner moraine.AccountID) policy.Context {
+	var ctx policy.Context
+	for key, value := range c.Keys {
+		ctx.Add(key, value)
+	}
+	c.Principal.Describe(&ctx)
+	ctx.Add("aws:ResourceAccount", string(owner))
+	return ctx
+}
+
+// privileged logs an operation that may widen what somebody may do
+// (access-control §2.5).
+func (s *Service) privileged(ctx context.Context, c *Call, action, target string) {
+	s.log.LogAttrs(ctx, slog.LevelWarn, "privileged change",
+		slog.String("action", action), slog.String("by", c.Principal.ARN), slog.String("target", target))
+}
+
+// view runs a reading operation.
+func view[T any](ctx context.Context, s *Service, fn func(tx meta.Tx) (T, error)) (v T, err error) {
+	err = s.rows.View(ctx, func(tx meta.Tx) (err error) {
+		v, err = fn(tx)
+		return err
+	})
+	return v, err
+}
+
+// update runs a changing operation, maybe more than once.
+func update[T any](ctx context.Context, s *Service, fn func(tx meta.Tx) (T, error)) (v T, err error) {
+	err = s.rows.Update(ctx, func(tx meta.Tx) (err error) {
+		v, err = fn(tx)
+		return err
+	})
+	if err != nil {
+		var none T
+		return none, err
+	}
+	return v, nil
+}
+
+// change is update without a result.
+func (s *Service) change(ctx context.Context, fn func(tx meta.Tx) error) error {
+	return s.rows.Update(ctx, fn)
+}
+
+// Markers begin with a letter, so that no command line takes one for an
+// option.
+const markerTag = "m"
+
+// cut returns a page of a list that is in memory. The marker is an index,
+// which is right as long as the list stands still.
+func cut[T any](list []T, p Page) (page []T, next string, err error) {
+	first := 0
+	if p.Marker != "" {
+		text, ok := strings.CutPrefix(p.Marker, markerTag)
+		if first, err = strconv.Atoi(text); err != nil || !ok || first < 0 {
+			return nil, "", invalidMarker()
+		}
+	}
+	first = min(first, len(list))
+	page = list[first:]
+	if len(page) > p.MaxItems {
+		page = page[:p.MaxItems]
+		next = markerTag + strconv.Itoa(first+p.MaxItems)
+	}
+	return page, next, nil
+}
+
+func invalidMarker() error { return failf(InvalidInput, "Invalid Marker.") }
+
+// afterName reads the marker of a list in order of name.
+func afterName(p Page) (string, error) {
+	if p.Marker == "" {
+		return "", nil
+	}
+	name, ok := strings.CutPrefix(p.Marker, markerTag)
+	if !ok || name == "" {
+		return "", invalidMarker()
+	}
+	return name, nil
+}
+
+// pageOf collects a page of the rows of one kind that keep selects.
+func pageOf[T any](tx meta.Tx, a moraine.AccountID, kind moraine.IdentityKind, p Page, keep func(moraine.Identity) (T, bool, error)) (page []T, next string, err error) {
+	after, err := afterName(p)
+	if err != nil {
+		return nil, "", err
+	}
+	last := ""
+	err = walk(tx, a, kind, after, func(row moraine.Identity) (bool, error) {
+		v, ok, err := keep(row)
+		if err != nil || !ok {
+			return true, err
+		}
+		if len(page) == p.MaxItems {
+			next = markerTag + last
+			return false, nil
+		}
+		page, last = append(page, v), row.Name
+		return true, nil
+	})
+	return page, next, err
+}

@@ -1,0 +1,2 @@
+-- +goose Up
+ALTER TABLE vaults ADD COLUMN revision BIGINT NOT NULL DEFAULT 0;
