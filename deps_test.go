@@ -18,28 +18,34 @@ const module = "moraine"
 // floors is the house: a package imports packages of lower floors only. Every
 // package is listed; a new one finds its floor here before it finds an import.
 var floors = [][]string{
-	{"internal/treehash", "internal/arn", "internal/sigv4", "internal/disk"}, // leaves: the standard library
+	{"internal/treehash", "internal/arn", "internal/sigv4", "internal/disk", "internal/clock", "internal/egress"}, // leaves: the standard library
 	{"internal/policy"},                // a leaf that also knows names of resources
 	{"."},                              // nouns
 	{"internal/blob", "internal/meta"}, // ports
-	{"internal/blob/blobtest", "internal/blob/mem", "internal/meta/metatest", "internal/meta/mem", "internal/disk/crashfs"}, // their suites and references
-	{"internal/blob/pack", "internal/meta/sqlmeta"},          // adapters
-	{"internal/access"},                                      // services, the one every other asks first
-	{"internal/account", "internal/vault", "internal/job"},   // services
-	{"internal/api", "internal/iamapi", "internal/adminapi"}, // surfaces
-	{"internal/config"},                                      // assembly, from settings
-	{"internal/server"},                                      // to a running server
-	{"internal/cli"},                                         // to a command line
-	{"cmd/moraine"},                                          // to a process
+	{"internal/blob/blobtest", "internal/blob/mem", "internal/meta/metatest", "internal/meta/mem", "internal/disk/crashfs"},   // their suites and references
+	{"internal/blob/pack", "internal/meta/sqlmeta", "internal/notify/webhook", "internal/notify/sns", "internal/notify/nats"}, // adapters
+	{"internal/access"}, // services, the one every other asks first
+	{"internal/audit"},  // the record of who did what, in files
+	{"internal/account", "internal/vault", "internal/job", "internal/notify"}, // services
+	{"internal/api", "internal/iamapi", "internal/adminapi"},                  // surfaces
+	{"internal/iamclient"}, // the other end of one of them
+	{"internal/config"},    // assembly, from settings
+	{"internal/server"},    // to a running server
+	{"internal/cli"},       // to a command line
+	{"cmd/moraine"},        // to a process
 }
 
 // only lists packages that a few may import, whatever their floor.
 var only = map[string][]string{
 	// The assembly alone knows which adapters stand behind the ports.
-	"internal/blob/pack":    {"internal/server"},
-	"internal/meta/sqlmeta": {"internal/server"},
+	"internal/blob/pack":      {"internal/server"},
+	"internal/meta/sqlmeta":   {"internal/server"},
+	"internal/notify/webhook": {"internal/server"},
+	"internal/notify/sns":     {"internal/server"},
+	"internal/notify/nats":    {"internal/server"},
+	"internal/egress":         {"internal/server"},
 	// Files are the business of adapters; services and surfaces know none.
-	"internal/disk": {"internal/disk/crashfs", "internal/blob/pack", "internal/meta/sqlmeta", "internal/server"},
+	"internal/disk": {"internal/disk/crashfs", "internal/blob/pack", "internal/meta/sqlmeta", "internal/audit", "internal/server"},
 	// Suites and references are for tests. Some references are suites' tools.
 	"internal/blob/blobtest": {},
 	"internal/blob/mem":      {"internal/blob/blobtest"},
@@ -48,6 +54,7 @@ var only = map[string][]string{
 	"internal/disk/crashfs":  {},
 	"internal/config":        {"internal/server", "internal/cli"},
 	"internal/server":        {"internal/cli"},
+	"internal/iamclient":     {"internal/cli"},
 	"internal/cli":           {"cmd/moraine"},
 }
 
@@ -58,9 +65,11 @@ var foreign = map[string][]string{
 	"internal/blob":    {"net/http", "database/sql", "os"},
 	"internal/meta":    {"net/http", "database/sql", "os"},
 	"internal/access":  {"net/http", "database/sql", "os"},
+	"internal/audit":   {"net/http", "database/sql"},
 	"internal/account": {"net/http", "database/sql", "os"},
 	"internal/vault":   {"net/http", "database/sql", "os"},
 	"internal/job":     {"net/http", "database/sql", "os"},
+	"internal/notify":  {"net/http", "database/sql", "os"},
 	"internal/api":     {"database/sql"},
 	"internal/iamapi":  {"database/sql"},
 	"internal/cli":     {"net/http", "database/sql"},

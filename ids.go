@@ -21,6 +21,7 @@ type (
 	JobID     string // 92 characters
 
 	CapacityID string // 24 characters
+	MessageID  string // ours: a message in the outbox
 )
 
 // BlobID names an immutable string of bytes for ever, whichever store or place
@@ -133,3 +134,6 @@ func NewBlobID(now time.Time) BlobID {
 	}
 	return b
 }
+
+// NewMessageID makes the id of a message written at now.
+func NewMessageID(now time.Time) MessageID { return MessageID(newID(internalLen, now)) }

@@ -114,29 +114,38 @@ func (g *Grant) Lookup() (moraine.Vault, bool) { return g.vault, g.found }
 // an error of kind Denied (glacier-api §1.3, access-control §4.2, §5.4);
 // whether the vault exists is for those to know who are admitted.
 func (a *Authority) Admit(tx meta.Tx, c Call, act Act) (Grant, error) {
+	g, docs, err := a.resolve(tx, &c, &act)
+	if err != nil {
+		return g, err
+	}
+	if docs == nil && c.Principal.Root && g.Account == c.Principal.Account {
+		return g, nil // there is no Deny to look for
+	}
+	return g, a.decide(tx, &c, &act, &g, docs)
+}
+
+// resolve finds the owner of what an act is on, the vault and its documents.
+func (a *Authority) resolve(tx meta.Tx, c *Call, act *Act) (Grant, *documents, error) {
 	own := c.Principal.Account
 	g := Grant{Account: moraine.AccountID(c.Account), region: c.Region, name: act.Vault}
 	switch {
 	case c.Account == "-" || c.Account == string(own):
 		g.Account = own
 	case ownAccount[act.Action] || !isAccount(c.Account):
-		return g, foreign(c.Account)
+		return g, nil, foreign(c.Account)
 	}
 	docs, err := a.find(tx, &g)
 	if err != nil {
-		return g, err
+		return g, nil, err
 	}
 	if g.Account != own && !g.found {
 		if _, err := tx.Accounts().Get(g.Account); errors.Is(err, meta.ErrNotFound) {
-			return g, foreign(c.Account)
+			return g, nil, foreign(c.Account)
 		} else if err != nil {
-			return g, err
+			return g, nil, err
 		}
 	}
-	if docs == nil && c.Principal.Root && g.Account == own {
-		return g, nil // there is no Deny to look for
-	}
-	return g, a.decide(tx, &c, &act, &g, docs)
+	return g, docs, nil
 }
 
 // foreign is the refusal of an account segment.
@@ -161,28 +170,33 @@ func (a *Authority) find(tx meta.Tx, g *Grant) (*documents, error) {
 	return a.documents(tx, &v)
 }
 
-// decide evaluates the policies that concern an act.
+// decide refuses an act that the policies do not allow.
 func (a *Authority) decide(tx meta.Tx, c *Call, act *Act, g *Grant, docs *documents) error {
-	now := a.now()
-	r := policy.Request{
-		Principal: c.Principal.Caller(), Action: actionPrefix + act.Action, Resource: resource(act, g),
-		Owner: string(g.Account), Now: now,
-	}
-	if err := a.describe(tx, &r.Context, c, act, g, docs); err != nil {
+	var r policy.Request
+	d, err := a.evaluate(tx, &r, c, act, g, docs)
+	if err != nil || d.Allowed {
 		return err
+	}
+	return moraine.Wrap(&Refusal{d}, moraine.Denied, "%s", d.Denial(&r))
+}
+
+// evaluate fills r, to whose context the caller may have added, and evaluates
+// the policies that concern an act.
+func (a *Authority) evaluate(tx meta.Tx, r *policy.Request, c *Call, act *Act, g *Grant, docs *documents) (policy.Decision, error) {
+	r.Principal, r.Action, r.Resource = c.Principal.Caller(), actionPrefix+act.Action, resource(act, g)
+	r.Owner, r.Now = string(g.Account), a.now()
+	if err := a.describe(tx, &r.Context, c, act, g, docs); err != nil {
+		return policy.Decision{}, err
 	}
 	policies := c.Principal.Policies()
 	if docs != nil {
-		policies.Access, policies.Lock = docs.access, docs.lockAt(now)
+		policies.Access, policies.Lock = docs.access, docs.lockAt(r.Now)
 	}
-	d := policy.Evaluate(&r, &policies)
+	d := policy.Evaluate(r, &policies)
 	if d.Reason == policy.ReasonUnreadable {
 		a.log().Error("a stored policy does not parse, so everything it is about is refused", "resource", r.Resource)
 	}
-	if d.Allowed {
-		return nil
-	}
-	return moraine.Wrap(&Refusal{d}, moraine.Denied, "%s", d.Denial(&r))
+	return d, nil
 }
 
 // now is the instant of a decision: UTC, whole milliseconds.

@@ -59,7 +59,7 @@ func (a *Authority) describe(tx meta.Tx, c *policy.Context, call *Call, act *Act
 	case err != nil:
 		return err
 	case archive.Vault == g.vault.ID && archive.Deleted.IsZero():
-		c.Add(keyArchiveAge, strconv.FormatInt(ageDays(&archive, a.now()), 10))
+		c.Add(keyArchiveAge, strconv.FormatInt(AgeDays(&archive, a.now()), 10))
 	}
 	return nil
 }
@@ -70,7 +70,7 @@ func addText(c *policy.Context, key, value string) {
 	}
 }
 
-// ageDays is the age of an archive in whole days of 24 hours.
-func ageDays(a *moraine.Archive, now time.Time) int64 {
+// AgeDays is the age of an archive in whole days of 24 hours.
+func AgeDays(a *moraine.Archive, now time.Time) int64 {
 	return int64(max(now.Sub(a.Created), 0) / (24 * time.Hour))
 }

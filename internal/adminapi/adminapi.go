@@ -23,6 +23,8 @@ type Config struct {
 	// Ready returns nil while the server takes requests, else why it does not.
 	Ready func(context.Context) error // zero: always ready
 	Log   *slog.Logger                // zero: discard
+	// TestMode is what tests may change. Zero: nothing, as there is no test mode.
+	TestMode *TestMode
 }
 
 // scrapesMax bounds how many scrapes are gathered at the same time, and
@@ -54,6 +56,9 @@ func New(cfg Config) http.Handler {
 			say(w, http.StatusOK, "ready")
 		}
 	})
+	if cfg.TestMode != nil {
+		cfg.TestMode.register(mux)
+	}
 	mux.HandleFunc("GET /debug/pprof/", pprof.Index)
 	mux.HandleFunc("GET /debug/pprof/cmdline", pprof.Cmdline)
 	mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)

@@ -23,6 +23,7 @@ type Sources struct {
 type Census struct {
 	OpenUploads int64
 	Jobs        map[string]int64 // by state, those with none included
+	Messages    map[string]int64 // of the outbox, likewise
 }
 
 // censusTimeout bounds one counting of rows.
@@ -86,8 +87,8 @@ func (m *Metrics) Observe(r Request) {
 
 // gauges asks its sources at every scrape.
 type gauges struct {
-	src                            Sources
-	fsyncs, diskFree, uploads, job *prometheus.Desc
+	src                                     Sources
+	fsyncs, diskFree, uploads, job, message *prometheus.Desc
 }
 
 func newGauges(src Sources) *gauges {
@@ -97,12 +98,13 @@ func newGauges(src Sources) *gauges {
 		diskFree: prometheus.NewDesc("moraine_disk_free_bytes", "Bytes that may still be written to the file system of the data directory.", nil, nil),
 		uploads:  prometheus.NewDesc("moraine_open_uploads", "Multipart uploads that are neither completed nor aborted.", nil, nil),
 		job:      prometheus.NewDesc("moraine_jobs", "Jobs that have not expired, by state.", []string{"state"}, nil),
+		message:  prometheus.NewDesc("moraine_messages", "Messages about jobs that were not delivered, by state.", []string{"state"}, nil),
 	}
 }
 
 // Describe implements prometheus.Collector.
 func (g *gauges) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{g.fsyncs, g.diskFree, g.uploads, g.job} {
+	for _, d := range []*prometheus.Desc{g.fsyncs, g.diskFree, g.uploads, g.job, g.message} {
 		ch <- d
 	}
 }
@@ -136,5 +138,8 @@ func (g *gauges) collectCensus(ch chan<- prometheus.Metric) {
 	ch <- prometheus.MustNewConstMetric(g.uploads, prometheus.GaugeValue, float64(census.OpenUploads))
 	for state, n := range census.Jobs {
 		ch <- prometheus.MustNewConstMetric(g.job, prometheus.GaugeValue, float64(n), state)
+	}
+	for state, n := range census.Messages {
+		ch <- prometheus.MustNewConstMetric(g.message, prometheus.GaugeValue, float64(n), state)
 	}
 }

@@ -16,6 +16,7 @@ import (
 
 	"moraine"
 	"moraine/internal/access"
+	"moraine/internal/audit"
 	"moraine/internal/job"
 	"moraine/internal/sigv4"
 	"moraine/internal/vault"
@@ -38,6 +39,16 @@ type Config struct {
 	Now        func() time.Time // zero: time.Now; for request ids and durations
 	Log        *slog.Logger     // zero: discard; gets one event per request
 	Observe    func(Event)      // zero: nothing; called once per request, must not block
+	Audit      *audit.Log       // zero: none; gets one record per request
+	Throttle   *access.Throttle // zero: no limit
+	// Claimed tells whom an access key belongs to, for the records of requests
+	// that were not verified. Zero: nobody knows.
+	Claimed func(ctx context.Context, keyID string) (access.Principal, bool)
+
+	// Hinder makes a test's wish come true: its error answers a request that is
+	// authentic, instead of the operation. upload says that the body is an
+	// archive or a part. Zero: nothing is hindered.
+	Hinder func(upload bool) error
 
 	// BodyRateMin is the slowest upload that is tolerated, in bytes per
 	// second over BodyWindow. Zero: 1024.
@@ -96,6 +107,11 @@ type call struct {
 	who    access.Call
 	body   *bodyReader // of a streamed operation
 	event  *Event
+
+	server   *Server
+	start    time.Time
+	handled  bool // the operation has begun
+	recorded bool // the audit record is made
 }
 
 // ServeHTTP implements http.Handler. The steps are those of glacier-api §1.12.
@@ -106,17 +122,14 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	start := time.Now()
 	event := Event{RequestID: moraine.NewRequestID(s.cfg.Now()), Method: r.Method, Remote: r.RemoteAddr}
-	c := &call{w: &responseWriter{ResponseWriter: w}, r: r, event: &event}
+	c := &call{w: &responseWriter{ResponseWriter: w}, r: r, event: &event, server: s, start: start}
 	// The exact spelling of the documentation, which Set would change.
 	w.Header()["x-amzn-RequestId"] = []string{event.RequestID}
 	defer func() {
 		event.Duration = time.Since(start)
 		event.Status, event.BytesOut = c.w.status, c.w.bytes
-		if c.body != nil {
-			event.BytesIn = c.body.total
-		} else if c.auth != nil {
-			event.BytesIn = int64(len(c.auth.Body))
-		}
+		event.BytesIn = c.bytesIn()
+		c.settle()
 		s.record(r.Context(), &event)
 	}()
 	if err := s.serve(c); err != nil {
@@ -158,10 +171,28 @@ func (s *Server) serve(c *call) error {
 	if err := c.checkVersion(); err != nil {
 		return err
 	}
+	if err := s.cfg.Throttle.Admit(&principal); err != nil {
+		return err
+	}
 	if op.streamed {
 		c.body = s.newBodyReader(c)
 	}
+	c.handled = true
+	if err := s.hindered(c); err != nil {
+		return err
+	}
 	return op.handle(s, c)
+}
+
+// bytesIn counts the body as far as it was read.
+func (c *call) bytesIn() int64 {
+	switch {
+	case c.body != nil:
+		return c.body.total
+	case c.auth != nil:
+		return int64(len(c.auth.Body))
+	}
+	return 0
 }
 
 // verify checks the signature. A body that is not streamed is read here and
@@ -219,6 +250,7 @@ const (
 func (s *Server) refuse(c *call, err error) {
 	e := toWire(err)
 	c.event.Code, c.event.Err = e.Code, err
+	c.concludeRefused(&e, err)
 	unread := c.r.ContentLength > 0 && (c.body == nil && c.auth == nil || c.body != nil && c.body.left > 0)
 	waiting := c.r.Header.Get("Expect") != "" && (c.body == nil || c.body.total == 0)
 	control := http.NewResponseController(c.w.ResponseWriter)
@@ -332,6 +364,9 @@ func (b *bodyReader) Read(p []byte) (int, error) {
 // created answers 201 or 202 with headers only; location is "" where there is
 // none. extra holds pairs of header names and values.
 func (c *call) created(status int, location string, extra ...string) error {
+	if err := c.conclude(elements(location, extra)); err != nil {
+		return err
+	}
 	h := c.w.Header()
 	if location != "" {
 		h.Set("Location", location)
@@ -344,15 +379,25 @@ func (c *call) created(status int, location string, extra ...string) error {
 	return nil
 }
 
-// done answers 204.
-func (c *call) done() error {
+// done answers 204. extra holds pairs of header names and values.
+func (c *call) done(extra ...string) error {
+	if err := c.conclude(elements("", extra)); err != nil {
+		return err
+	}
+	for i := 0; i+1 < len(extra); i += 2 {
+		c.w.Header()[extra[i]] = []string{extra[i+1]}
+	}
 	c.w.WriteHeader(http.StatusNoContent)
 	return nil
 }
 
 // ok answers 200 with a JSON body.
 func (c *call) ok(v any) error {
-	writeJSON(c.w, http.StatusOK, encodeJSON(v))
+	body := encodeJSON(v)
+	if err := c.conclude(nil); err != nil {
+		return err
+	}
+	writeJSON(c.w, http.StatusOK, body)
 	return nil
 }
 

@@ -99,3 +99,17 @@ func (o object) list(key string) (items []json.RawMessage, ok bool) {
 	}
 	return items, true
 }
+
+// texts reads a list of strings, each as text does; nil if it is absent.
+func (o object) texts(key string) []string {
+	list, ok := o.list(key)
+	if !ok {
+		return nil
+	}
+	texts := make([]string, len(list))
+	for i, raw := range list {
+		item := object{fields: map[string]json.RawMessage{"": raw}, err: o.err}
+		item.text("", &texts[i])
+	}
+	return texts
+}

@@ -48,90 +48,12 @@ func decodeParameters(body []byte) (job.Parameters, error) {
 	return p, *top.err
 }
 
-// inventoryJSON echoes the parameters of an inventory job (§7.4).
-type inventoryJSON struct {
-	EndDate   *string
-	Format    string
-	Limit     *string
-	Marker    *string
-	StartDate *string
-}
-
-// jobJSON is a job in DescribeJob and ListJobs (§7.4).
-type jobJSON struct {
-	Action                       string
-	ArchiveId                    *string //nolint:revive // the key on the wire
-	ArchiveSHA256TreeHash        *string
-	ArchiveSizeInBytes           *int64
-	Completed                    bool
-	CompletionDate               *string
-	CreationDate                 *string
-	InventoryRetrievalParameters *inventoryJSON
-	InventorySizeInBytes         *int64
-	JobDescription               *string
-	JobId                        string //nolint:revive // the key on the wire
-	JobOutputPath                *string
-	OutputLocation               *struct{}
-	RetrievalByteRange           *string
-	SHA256TreeHash               *string
-	SNSTopic                     *string
-	SelectParameters             *struct{}
-	StatusCode                   string
-	StatusMessage                *string
-	Tier                         *string
-	VaultARN                     string
-}
-
-func toJobJSON(v *moraine.Vault, j *moraine.Job) jobJSON {
-	out := jobJSON{
-		Action: string(j.Action), Completed: j.State != moraine.InProgress,
-		CompletionDate: millis(j.Completed), CreationDate: millis(j.Created),
-		JobDescription: orNull(j.Description), JobId: string(j.ID), SNSTopic: orNull(j.SNSTopic),
-		StatusCode: string(j.State), Tier: orNull(string(j.Tier)), VaultARN: v.ARN(),
-	}
-	if out.Completed {
-		out.StatusMessage = &out.StatusCode
-	}
-	if r := j.Retrieval; r != nil {
-		tree := r.ArchiveTreeHash.String()
-		span := itoa(r.First) + "-" + itoa(r.Last)
-		out.ArchiveId = orNull(string(r.Archive))
-		out.ArchiveSHA256TreeHash, out.ArchiveSizeInBytes, out.RetrievalByteRange = &tree, &r.ArchiveSize, &span
-		if r.TreeHash != nil {
-			part := r.TreeHash.String()
-			out.SHA256TreeHash = &part
-		}
-	}
-	if i := j.Inventory; i != nil {
-		out.InventoryRetrievalParameters = &inventoryJSON{
-			EndDate: wholeSeconds(i.End), Format: string(i.Format), Marker: orNull(i.Next), StartDate: wholeSeconds(i.Start),
-		}
-		if i.Limit > 0 {
-			limit := itoa(i.Limit)
-			out.InventoryRetrievalParameters.Limit = &limit
-		}
-		if j.State == moraine.Succeeded {
-			out.InventorySizeInBytes = &j.Output
-		}
-	}
-	return out
-}
-
-// wholeSeconds prints a date of inventory parameters (§1.8).
-func wholeSeconds(t time.Time) *string {
-	if t.IsZero() {
-		return nil
-	}
-	s := t.UTC().Format("2006-01-02T15:04:05Z")
-	return &s
-}
-
 func (s *Server) describeJob(c *call) error {
 	v, j, err := s.cfg.Jobs.DescribeJob(c.r.Context(), c.who, c.target.vault, moraine.JobID(c.target.id))
 	if err != nil {
 		return err
 	}
-	return c.ok(toJobJSON(&v, &j))
+	return c.ok(job.Describe(&v, &j))
 }
 
 func (s *Server) listJobs(c *call) error {
@@ -143,11 +65,11 @@ func (s *Server) listJobs(c *call) error {
 		return err
 	}
 	list := struct {
-		JobList []jobJSON
+		JobList []job.Description
 		Marker  *string
-	}{make([]jobJSON, 0, len(page)), orNull(next)}
+	}{make([]job.Description, 0, len(page)), orNull(next)}
 	for i := range page {
-		list.JobList = append(list.JobList, toJobJSON(&v, &page[i]))
+		list.JobList = append(list.JobList, job.Describe(&v, &page[i]))
 	}
 	return c.ok(list)
 }

@@ -22,8 +22,7 @@ func (s *Server) uploadMultipartPart(c *call) error {
 	if err != nil {
 		return err
 	}
-	c.w.Header()["x-amz-sha256-tree-hash"] = []string{hash.String()}
-	return c.done()
+	return c.done("x-amz-sha256-tree-hash", hash.String())
 }
 
 func (s *Server) completeMultipartUpload(c *call) error {

@@ -308,3 +308,43 @@ func TestEveryKind(t *testing.T) {
 		}
 	}
 }
+
+func TestNotifications(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	const path = "/-/vaults/v/notification-configuration"
+	const topic = "arn:aws:sns:eu-north-1:210987654321:glacier-done"
+	none := refusal("ResourceNotFoundException", "No notification configuration is set for vault: "+arn)
+	noVault := refusal("ResourceNotFoundException", "Vault not found for ARN: arn:aws:glacier:eu-north-1:210987654321:vaults/w")
+	for _, e := range []exchange{
+		{"GET", path, "", 404, none},
+		{"DELETE", path, "", 204, ""},
+		{"PUT", path, `{"SNSTopic":"` + topic + `","Events":["InventoryRetrievalCompleted","ArchiveRetrievalCompleted"],"other":1}`, 204, ""},
+		{"GET", path, "", 200, `{"Events":["InventoryRetrievalCompleted","ArchiveRetrievalCompleted"],"SNSTopic":"` + topic + `"}`},
+		{"PUT", path, `{"SNSTopic":"arn:a:b:c:d:<&>","Events":["ArchiveRetrievalCompleted","ArchiveRetrievalCompleted","ArchiveRetrievalCompleted"]}`, 204, ""},
+		{"GET", path, "", 200, `{"Events":["ArchiveRetrievalCompleted"],"SNSTopic":"arn:a:b:c:d:<&>"}`},
+		{"PUT", path, ``, 400, notJSON},
+		{"PUT", path, `[]`, 400, notJSON},
+		{"PUT", path, `{}`, 400, missing("snsTopic")},
+		{"PUT", path, `{"vaultNotificationConfig":{"SNSTopic":"` + topic + `"}}`, 400, missing("snsTopic")},
+		{"PUT", path, `{"SNSTopic":null,"Events":["ArchiveRetrievalCompleted"]}`, 400, missing("snsTopic")},
+		{"PUT", path, `{"SNSTopic":"` + topic + `"}`, 400, missing("events")},
+		{"PUT", path, `{"SNSTopic":"` + topic + `","Events":null}`, 400, missing("events")},
+		{"PUT", path, `{"SNSTopic":"` + topic + `","Events":[]}`, 400, invalid("Invalid Events: []")},
+		{"PUT", path, `{"SNSTopic":"` + topic + `","Events":["ArchiveRetrievalCompleted","Other"]}`, 400, invalid("Invalid Events: Other")},
+		{"PUT", path, `{"SNSTopic":"` + topic + `","Events":"ArchiveRetrievalCompleted"}`, 400, notJSON},
+		{"PUT", path, `{"SNSTopic":"` + topic + `","Events":[{}]}`, 400, notJSON},
+		{"PUT", path, `{"SNSTopic":"topic","Events":["ArchiveRetrievalCompleted"]}`, 400, invalid("Invalid SNSTopic: topic")},
+		{"GET", path, "", 200, `{"Events":["ArchiveRetrievalCompleted"],"SNSTopic":"arn:a:b:c:d:<&>"}`},
+		{"GET", "/-/vaults/w/notification-configuration", "", 404, noVault},
+		{"DELETE", "/-/vaults/w/notification-configuration", "", 404, noVault},
+		{"PUT", "/-/vaults/w/notification-configuration", `{"SNSTopic":"` + topic + `","Events":["ArchiveRetrievalCompleted"]}`, 404, noVault},
+		{"PUT", "/-/vaults/w/notification-configuration", `{}`, 400, missing("snsTopic")},
+		{"GET", "/111111111111/vaults/v/notification-configuration", "", 403, frontRefusal("AccessDeniedException", "Access denied for account ID: 111111111111")},
+		{"POST", path, "", 400, frontRefusal("BadRequest", "The request does not match any operation: POST "+path)},
+		{"DELETE", path, "", 204, ""},
+		{"GET", path, "", 404, none},
+	} {
+		h.want(e)
+	}
+}

@@ -1,7 +1,6 @@
 package api
 
 import (
-	"encoding/json"
 	"maps"
 	"slices"
 
@@ -60,15 +59,7 @@ func decodeTagKeys(body []byte) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	list, ok := top.list("TagKeys")
-	if !ok {
-		return nil, *top.err
-	}
-	keys := make([]string, len(list))
-	for i, raw := range list {
-		item := object{fields: map[string]json.RawMessage{"": raw}, err: top.err}
-		item.text("", &keys[i])
-	}
+	keys := top.texts("TagKeys")
 	return keys, *top.err
 }
 

@@ -2,12 +2,15 @@ package cli_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
 	"os"
+	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"regexp"
 	"syscall"
 	"testing"
 	"time"
@@ -32,12 +35,17 @@ func TestMain(m *testing.M) {
 //	ready URL         waits until GET answers 200
 //	mode FILE MODE    checks permissions
 //	tell DIR SIGNAL   sends a signal to the process that has the data directory
+//	ask METHOD URL DIR [FILE]
+//	                  sends a request of the root of DIR; sets ARCHIVE and LOCK
+//	pick NAME FILE RE sets the variable to the first group of the first match
+//	status N CMD...   runs a command that must exit with status N
 func TestScripts(t *testing.T) {
 	t.Parallel()
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/script",
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"free": free, "ready": ready, "mode": mode, "tell": tell,
+			"free": free, "ready": ready, "mode": mode, "tell": tell, "ask": ask,
+			"pick": pick, "status": status,
 		},
 	})
 }
@@ -82,6 +90,27 @@ func mode(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(err)
 	if got := info.Mode().Perm().String(); got != args[1] {
 		ts.Fatalf("%s has mode %s, want %s", args[0], got, args[1])
+	}
+}
+
+func pick(ts *testscript.TestScript, _ bool, args []string) {
+	found := regexp.MustCompile(args[2]).FindStringSubmatch(ts.ReadFile(args[1]))
+	if found == nil {
+		ts.Fatalf("%s does not match %s", args[1], args[2])
+	}
+	ts.Setenv(args[0], found[1])
+}
+
+func status(ts *testscript.TestScript, _ bool, args []string) {
+	got := 0
+	var ended *exec.ExitError
+	if err := ts.Exec(args[1], args[2:]...); errors.As(err, &ended) {
+		got = ended.ExitCode()
+	} else {
+		ts.Check(err)
+	}
+	if fmt.Sprint(got) != args[0] {
+		ts.Fatalf("exit status %d, want %s", got, args[0])
 	}
 }
 

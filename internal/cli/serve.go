@@ -18,6 +18,9 @@ const serveManual = `Serve the Glacier vault API from a data directory until SIG
 finish the requests under way and exit with status 0. SIGHUP reads the
 certificate again.
 
+With --test-mode tests of clients move the clock and make requests fail; the
+README shows how. Never use it where something is to be kept.
+
 At the first start the account and its root key are generated and kept in the
 data directory, readable by its owner alone; the start-up text shows a command
 that uses them. The log goes to standard error.

@@ -19,7 +19,10 @@ import (
 // its name, default and description.
 type Config struct {
 	Listen string // host:port of the Glacier API
-	Data   string // data directory
+	Data   string // data directory; empty if Ephemeral
+
+	Ephemeral bool // a data directory for this process alone
+	TestMode  bool // tests may move the clock and make requests fail
 
 	// Root is the root identity as far as the operator fixed it. Empty fields
 	// are read from the data directory, or generated at the first start.
@@ -47,8 +50,13 @@ type Config struct {
 	FreeTier int64        // bytes a month
 	Scarcity job.Scarcity // of Expedited retrievals
 
+	Notify Notify
+
 	HTTP HTTP
 	Auth Auth
+
+	Audit     Audit
+	RateLimit RateLimit // of each principal
 }
 
 // TLS names the certificate of the API listener; both empty for plain HTTP.

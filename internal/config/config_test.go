@@ -48,8 +48,9 @@ func TestDefaults(t *testing.T) {
 		Log:          config.Log{Format: "text", Level: slog.LevelInfo},
 		Admin:        config.Admin{Listen: "127.0.0.1:8081"},
 		JobRetention: 24 * time.Hour, UploadRetention: 24 * time.Hour, OrphanGrace: 24 * time.Hour, FreeTier: 10 << 30,
-		HTTP: config.HTTP{MaxHeaderBytes: 64 << 10, ReadHeaderTimeout: 10 * time.Second, MinBodyRate: 1 << 10, MaxJSONBody: 1 << 20},
-		Auth: config.Auth{MaxSkew: 5 * time.Minute, AdminMaxSkew: 15 * time.Minute, UnsignedAmzHeaders: "allow"},
+		HTTP:  config.HTTP{MaxHeaderBytes: 64 << 10, ReadHeaderTimeout: 10 * time.Second, MinBodyRate: 1 << 10, MaxJSONBody: 1 << 20},
+		Auth:  config.Auth{MaxSkew: 5 * time.Minute, AdminMaxSkew: 15 * time.Minute, UnsignedAmzHeaders: "allow"},
+		Audit: config.Audit{Destination: "file", Sync: "writes", FailClosed: true},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("defaults (-want +got):\n%s", diff)
@@ -132,6 +133,9 @@ func TestFaults(t *testing.T) {
 		file    string
 		want    []string // all in the error
 	}{
+		{"ephemeral with a directory", []string{"--ephemeral", "--data=d"}, nil, "", []string{"ephemeral and data (d) exclude each other"}},
+		{"ephemeral with the directory of a variable", []string{"--ephemeral"}, []string{"MORAINE_DATA=d"}, "", []string{"exclude each other"}},
+		{"test mode without the admin listener", []string{"--test-mode", "--admin-listen="}, nil, "", []string{"test_mode is steered through admin.listen"}},
 		{"unknown key", nil, nil, "listen: 127.0.0.1:1\nlisten_on: x\n", []string{"moraine.yaml", `"listen_on"`}},
 		{"unknown key in a section", nil, nil, "tls:\n  certificate: x\n", []string{`"tls.certificate"`}},
 		{"unknown empty section", nil, nil, "tsl:\n", []string{`"tsl"`}},
@@ -202,6 +206,9 @@ func TestAccepted(t *testing.T) {
 		{"--listen=[::1]:8080"},
 		{"--listen=localhost:0", "--admin-listen=localhost:0"},
 		{"--admin-listen="},
+		{"--ephemeral"},
+		{"--ephemeral", "--data="},
+		{"--ephemeral", "--test-mode"},
 		{"--job-retention=1s", "--upload-retention=1s", "--allow-short-retention"},
 	} {
 		if _, err := load(t, args, nil, ""); err != nil {
@@ -301,4 +308,27 @@ func FuzzSettings(f *testing.F) {
 			t.Errorf("%v (-want +got):\n%s", err, diff)
 		}
 	})
+}
+
+// An ephemeral server has no directory of its own choice, and both it and test
+// mode are warned of.
+func TestEphemeralAndTestMode(t *testing.T) {
+	t.Parallel()
+	want, err := load(t, []string{"--ephemeral", "--test-mode"}, nil, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want.Data != "" || !want.Ephemeral || !want.TestMode {
+		t.Errorf("loaded %q, %v, %v", want.Data, want.Ephemeral, want.TestMode)
+	}
+	text := strings.Join(want.Warnings(), "\n")
+	for _, word := range []string{"TEST MODE", "removed at exit"} {
+		if !strings.Contains(text, word) {
+			t.Errorf("the warnings lack %q: %s", word, text)
+		}
+	}
+	got, err := load(t, nil, nil, want.Print())
+	if diff := cmp.Diff(want, got); err != nil || diff != "" {
+		t.Errorf("printed and loaded: %v (-want +got):\n%s", err, diff)
+	}
 }

@@ -73,6 +73,11 @@ func Load(src Sources) (Config, error) {
 	if len(faults) > 0 {
 		return Config{}, errors.Join(faults...)
 	}
+	if c.Ephemeral && given["data"] && c.Data != "" {
+		return Config{}, fmt.Errorf("ephemeral and data (%s) exclude each other; an ephemeral server removes its directory, so leave one of them out", c.Data)
+	} else if c.Ephemeral {
+		c.Data = ""
+	}
 	c.settleRegions(given["regions"])
 	return c, c.Validate()
 }

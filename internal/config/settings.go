@@ -38,7 +38,7 @@ func Settings() []Setting {
 	var all []Setting
 	for _, group := range [][]Setting{
 		placeSettings(), identitySettings(), transportSettings(),
-		operatorSettings(), lifetimeSettings(), boundSettings(), authSettings(),
+		operatorSettings(), lifetimeSettings(), notifySettings(), boundSettings(), authSettings(), auditSettings(),
 	} {
 		all = append(all, group...)
 	}
@@ -53,6 +53,12 @@ func placeSettings() []Setting {
 		text("data", "./moraine-data", "directory",
 			"Data directory, made if it does not exist. One process at a time may use it.",
 			func(c *Config) *string { return &c.Data }),
+		yesNo("ephemeral",
+			"A new data directory below the system's directory for temporary files, removed at exit. Not with data.",
+			func(c *Config) *bool { return &c.Ephemeral }),
+		yesNo("test_mode",
+			"For tests of clients: POST /test/clock and its kin on admin.listen move the clock, change delays and make requests fail. A data directory is for test mode from its first start, or never.",
+			func(c *Config) *bool { return &c.TestMode }),
 	}
 }
 

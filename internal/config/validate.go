@@ -31,7 +31,7 @@ var regionName = regexp.MustCompile(`^[a-z][a-z0-9-]{0,62}$`)
 func (c *Config) Validate() error {
 	return errors.Join(
 		c.checkListen(), c.checkAdmin(), c.checkTLS(), c.checkRoot(), c.checkRegions(),
-		c.checkLifetimes(), c.checkBounds(), c.checkChoices(),
+		c.checkLifetimes(), c.checkNotify(), c.checkBounds(), c.checkChoices(), c.checkAudit(),
 	)
 }
 
@@ -40,7 +40,7 @@ func (c *Config) checkListen() error {
 	switch {
 	case err != nil:
 		return fmt.Errorf("listen: %w", err)
-	case c.Data == "":
+	case c.Data == "" && !c.Ephemeral:
 		return errors.New("data is empty; name the data directory")
 	case !loopback && !c.TLS.On() && !c.AllowPlaintext:
 		return fmt.Errorf("listening on %s without TLS would send every archive in the clear; set tls.cert and tls.key, listen on 127.0.0.1, or set allow_plaintext if a proxy in front ends TLS", c.Listen)
@@ -50,6 +50,9 @@ func (c *Config) checkListen() error {
 
 func (c *Config) checkAdmin() error {
 	if c.Admin.Listen == "" {
+		if c.TestMode {
+			return errors.New("test_mode is steered through admin.listen, which is empty; name an address, as in 127.0.0.1:8081")
+		}
 		return nil
 	}
 	loopback, err := IsLoopback(c.Admin.Listen)
@@ -160,6 +163,12 @@ func (c *Config) Warnings() []string {
 	}
 	if c.AllowShortRetention {
 		all = append(all, "allow_short_retention is for tests: jobs and uploads may end before clients are done with them")
+	}
+	if c.TestMode {
+		all = append(all, "TEST MODE: whoever reaches admin.listen can move the clock, which expires jobs, uploads and locks, and can make requests fail; keep nothing here that you want back")
+	}
+	if c.Ephemeral {
+		all = append(all, "ephemeral: everything stored here is removed at exit")
 	}
 	if c.Auth.DebugSignature {
 		all = append(all, "auth.debug_signature shows clients the canonical request; turn it off when the fault is found")

@@ -88,6 +88,8 @@ func toWire(err error) *wireError {
 		switch kind.Kind {
 		case moraine.Denied:
 			return &wireError{http.StatusForbidden, "AccessDenied", kind.Message}
+		case moraine.Throttled:
+			return &wireError{http.StatusBadRequest, "Throttling", kind.Message}
 		case moraine.Invalid, moraine.BadRequest:
 			return &wireError{http.StatusBadRequest, "ValidationError", kind.Message}
 		}

@@ -14,6 +14,7 @@ import (
 
 	"moraine/internal/access"
 	"moraine/internal/account"
+	"moraine/internal/audit"
 	"moraine/internal/sigv4"
 )
 
@@ -44,6 +45,11 @@ type Config struct {
 	Principals Principals       // required
 	Log        *slog.Logger     // zero: discard; gets one event per request
 	Observe    func(Event)      // zero: nothing; called once per request, must not block
+	Audit      *audit.Log       // zero: none; gets one record per request
+	Throttle   *access.Throttle // zero: no limit
+	// Claimed tells whom an access key belongs to, for the records of requests
+	// that were not verified. Zero: nobody knows.
+	Claimed func(ctx context.Context, keyID string) (access.Principal, bool)
 	// BodyWindow is how long a body may take. Zero: 30 s.
 	BodyWindow time.Duration
 }
@@ -87,6 +93,7 @@ type call struct {
 	who    account.Call
 	params url.Values
 	event  *Event
+	start  time.Time
 }
 
 // Serves reports whether a request is meant for this package, judging by the
@@ -104,8 +111,14 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if _, ok := protocols[event.Service]; !ok {
 		event.Service = IAM
 	}
-	c := &call{r: r, event: &event}
+	c := &call{r: r, event: &event, start: start}
 	result, err := s.serve(c, w)
+	if err == nil {
+		err = s.conclude(c, result, nil, nil)
+	} else {
+		// The reply is a refusal anyway, recorded or not.
+		_ = s.conclude(c, nil, toWire(err), err)
+	}
 	var body []byte
 	status := http.StatusOK
 	if err == nil {
@@ -152,6 +165,9 @@ func (s *Server) serve(c *call, w http.ResponseWriter) (any, error) {
 	c.event.Service, c.event.KeyID, c.event.Account = c.auth.Service, c.auth.KeyID, string(principal.Account)
 	c.event.BytesIn = int64(len(c.auth.Body))
 	c.who = account.Call{Principal: principal, Temporary: c.auth.Temporary, Keys: conditionKeys(c)}
+	if err := s.cfg.Throttle.Admit(&principal); err != nil {
+		return nil, err
+	}
 	if c.params, err = parameters(c); err != nil {
 		return nil, err
 	}

@@ -74,7 +74,8 @@ func nextMonth(t time.Time) time.Time {
 
 // supply refuses an Expedited retrieval when there is no capacity for it.
 func (s *Service) supply(tx meta.Tx, v *moraine.Vault, j *moraine.Job, now time.Time) error {
-	if j.Tier != moraine.Expedited || !s.cfg.Scarcity.On {
+	scarcity := s.scarcity()
+	if j.Tier != moraine.Expedited || !scarcity.On {
 		return nil
 	}
 	units, err := tx.Settings().Capacity(v.Account, v.Region, now)
@@ -85,7 +86,7 @@ func (s *Service) supply(tx meta.Tx, v *moraine.Vault, j *moraine.Job, now time.
 	if err != nil {
 		return err
 	}
-	if load.Jobs >= s.cfg.Scarcity.InFlight {
+	if load.Jobs >= scarcity.InFlight {
 		return moraine.Errorf(moraine.Capacity, "There is insufficient capacity to process this expedited request.")
 	}
 	return nil

@@ -135,10 +135,12 @@ func (s *Service) work(ctx context.Context, j moraine.Job) {
 		defer s.mu.Unlock()
 		delete(s.running, j.ID)
 	}()
-	var err error
-	if j.Retrieval != nil {
+	err := s.rehearsedFailure()
+	switch {
+	case err != nil:
+	case j.Retrieval != nil:
 		err = s.retrieve(ctx, &j)
-	} else {
+	default:
 		err = s.inventory(ctx, &j)
 	}
 	switch {
@@ -197,7 +199,7 @@ func (s *Service) renewer(ctx context.Context, id moraine.JobID) func() error {
 // in the same transaction. Running a job twice is harmless: only the first
 // finish finds it in progress.
 func (s *Service) finish(ctx context.Context, j *moraine.Job, state moraine.JobState, fill func(tx meta.Tx, j *moraine.Job) error) error {
-	return s.cfg.Meta.Update(ctx, func(tx meta.Tx) error {
+	err := s.cfg.Meta.Update(ctx, func(tx meta.Tx) error {
 		row, err := s.held(tx, j.ID)
 		if err != nil {
 			return err
@@ -210,8 +212,17 @@ func (s *Service) finish(ctx context.Context, j *moraine.Job, state moraine.JobS
 				return err
 			}
 		}
+		if err := notify(tx, &row); err != nil {
+			return err
+		}
 		return tx.Jobs().Save(row)
 	})
+	// The final state and the messages about it are durable together: a crash
+	// here leaves messages that the next process delivers.
+	if err == nil {
+		s.cfg.Finished()
+	}
+	return err
 }
 
 // retrieve verifies the bytes a retrieval job is about to offer: every extent

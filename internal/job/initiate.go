@@ -124,7 +124,7 @@ func (s *Service) accept(tx meta.Tx, v *moraine.Vault, j *moraine.Job) error {
 		return tx.Jobs().Save(*j)
 	}
 	// The tier of an inventory job is echoed and has no effect (§7.2).
-	j.Due = now.Add(s.cfg.Delays.Standard)
+	j.Due = now.Add(s.Delays().Standard)
 	j.Body = moraine.NewBodyID(now)
 	if s.cfg.InventoryInterval == 0 {
 		// The inventory is of this instant. Saving the snapshot keeps later
@@ -152,13 +152,14 @@ func (s *Service) retrievable(tx meta.Tx, v *moraine.Vault, id moraine.ArchiveID
 }
 
 func (s *Service) delay(t moraine.Tier) time.Duration {
+	delays := s.Delays()
 	switch t {
 	case moraine.Expedited:
-		return s.cfg.Delays.Expedited
+		return delays.Expedited
 	case moraine.Bulk:
-		return s.cfg.Delays.Bulk
+		return delays.Bulk
 	}
-	return s.cfg.Delays.Standard
+	return delays.Standard
 }
 
 func missing(name string) error {
@@ -209,7 +210,7 @@ func checkCommon(p Parameters) error {
 	if !moraine.ValidDescription(p.Description) {
 		return invalid("Description", p.Description)
 	}
-	if p.SNSTopic != "" && (!strings.HasPrefix(p.SNSTopic, "arn:") || strings.Count(p.SNSTopic, ":") < 5) {
+	if p.SNSTopic != "" && !moraine.ValidTopic(p.SNSTopic) {
 		return invalid("SNSTopic", p.SNSTopic)
 	}
 	switch moraine.Tier(p.Tier) {

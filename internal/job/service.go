@@ -35,6 +35,10 @@ type Config struct {
 	Log     *slog.Logger      // zero: discard
 	Owner   string            // required; names this process in leases, never reused
 
+	// Finished is told that a job ended and messages about it may have become
+	// due. Zero: nobody.
+	Finished func()
+
 	Delays Delays // zero: jobs run at once
 	// InventoryInterval is how often a vault is inventoried. Zero: an
 	// inventory job describes the instant it was accepted (§8.1).
@@ -57,9 +61,11 @@ type Service struct {
 	cfg  Config
 	wake chan struct{} // holds one token when the engine should look again
 
-	mu      sync.Mutex            // guards reading and running
+	mu      sync.Mutex            // guards the rest
 	reading map[moraine.JobID]int // downloads under way, which expiry waits for
 	running map[moraine.JobID]bool
+
+	rehearsal rehearsal
 }
 
 // New assembles a Service and touches nothing.
@@ -76,12 +82,16 @@ func New(cfg Config) *Service {
 	if cfg.FreeTier == 0 {
 		cfg.FreeTier = 10 << 30
 	}
+	if cfg.Finished == nil {
+		cfg.Finished = func() {}
+	}
 	if cfg.Workers == 0 {
 		cfg.Workers = 2
 	}
 	return &Service{
 		cfg: cfg, wake: make(chan struct{}, 1),
 		reading: make(map[moraine.JobID]int), running: make(map[moraine.JobID]bool),
+		rehearsal: rehearsal{delays: cfg.Delays, scarcity: cfg.Scarcity},
 	}
 }
 

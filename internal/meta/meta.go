@@ -1,5 +1,5 @@
 // Package meta is the port to the rows: vaults and what is attached to them,
-// archives, extents, uploads, jobs and settings of accounts, read and written
+// archives, extents, uploads, jobs, settings of accounts and messages, read and written
 // in transactions.
 //
 // It knows what a store of rows owes its callers (package metatest tests it).
@@ -60,6 +60,7 @@ type Tx interface {
 	Jobs() Jobs
 	Documents() Documents
 	Settings() Settings
+	Outbox() Outbox
 	Sweeps() Sweeps
 	Accounts() Accounts
 	Identities() Identities
@@ -176,8 +177,9 @@ type JobList struct {
 	Limit         int
 }
 
-// Documents are what is attached to vaults: tags, an access policy, a lock.
-// Callers who change one change the Revision of the vault in the same
+// Documents are what is attached to vaults: tags, an access policy, a lock, a
+// configuration of notifications. Callers who change one that decisions go by,
+// which is any but the last, change the Revision of the vault in the same
 // transaction. That a vault exists is not asked.
 type Documents interface {
 	// Tags returns the tags of a vault in byte order of key.
@@ -191,6 +193,40 @@ type Documents interface {
 	SetAccessPolicy(v moraine.VaultID, p *moraine.VaultPolicy) error
 	// Locks is the table of the locks.
 	Locks() Locks
+	// Notifications is the table of the configurations of notifications.
+	Notifications() Notifications
+}
+
+// Notifications is the table of configurations of notifications, at most one
+// for each vault.
+type Notifications interface {
+	Get(v moraine.VaultID) (moraine.Notifications, error)
+	// Save inserts the configuration or replaces the one of the vault.
+	Save(v moraine.VaultID, n moraine.Notifications) error
+	// Drop removes the configuration of a vault; that there is none is no
+	// error.
+	Drop(v moraine.VaultID) error
+}
+
+// Outbox is the table of messages to deliver. They outlive the vault and the
+// job they are about.
+type Outbox interface {
+	Get(id moraine.MessageID) (moraine.Message, error)
+	// Save inserts the message or replaces the row with its ID. A pending one,
+	// and no other, has a Next.
+	Save(m moraine.Message) error
+	// Drop forgets a message.
+	Drop(id moraine.MessageID) error
+	// Claim leases at most limit messages whose Next is at or before now, the
+	// one with the least Next first, to owner: it sets their LeaseOwner, and
+	// their Next to until. It returns them as saved, in byte order of ID.
+	Claim(owner string, now, until time.Time, limit int) ([]moraine.Message, error)
+	// NextDue returns the least Next; ok is false if no message is pending.
+	NextDue() (at time.Time, ok bool, err error)
+	// List returns at most limit messages in a state, in byte order of ID, the
+	// first one being after the given ID, "" for the start.
+	List(state moraine.MessageState, after moraine.MessageID, limit int) ([]moraine.Message, error)
+	CountByState() (map[moraine.MessageState]int64, error)
 }
 
 // Locks is the table of locks, at most one for each vault.

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"moraine/internal/audit"
 	"moraine/internal/blob/pack"
 	"moraine/internal/disk"
 	"moraine/internal/meta/sqlmeta"
@@ -20,6 +21,8 @@ const (
 	accountFile     = "account-id"
 	credentialsFile = "credentials"
 	masterKeyFile   = "master.key"
+	modeFile        = "mode"
+	clockFile       = "clock"
 	rowsFile        = "meta.db"
 	packsDir        = "packs"
 )
@@ -104,6 +107,7 @@ func (d *data) Close() error { return d.lock.Close() }
 type stores struct {
 	rows  *sqlmeta.Store
 	blobs *pack.Store
+	audit *audit.Log // nil for none
 }
 
 // openStores opens rows, then bytes.
@@ -124,5 +128,7 @@ func (d *data) openStores(ctx context.Context, log *slog.Logger) (*stores, error
 	return &stores{rows: rows, blobs: blobs}, nil
 }
 
-// Close closes bytes, then rows.
-func (s *stores) Close() error { return errors.Join(s.blobs.Close(), s.rows.Close()) }
+// Close closes the audit log, bytes, then rows.
+func (s *stores) Close() error {
+	return errors.Join(closeAudit(s.audit), s.blobs.Close(), s.rows.Close())
+}

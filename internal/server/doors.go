@@ -74,7 +74,7 @@ func (d *doors) serve(n *node, cfg config.Config, log *slog.Logger) {
 		d.apiServer.TLSConfig = d.cert.config()
 	}
 	d.adminServer = &http.Server{
-		Handler:           n.adminHandler(),
+		Handler:           n.adminHandler(cfg),
 		ReadHeaderTimeout: cfg.HTTP.ReadHeaderTimeout,
 		ReadTimeout:       adminReadTimeout,
 		WriteTimeout:      adminWriteTimeout,

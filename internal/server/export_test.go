@@ -5,3 +5,9 @@ var (
 	ParseCredentials  = parseCredentials
 	FormatCredentials = formatCredentials
 )
+
+// What the fuzz target of the clock file needs.
+var (
+	ParseClock  = parseClock
+	FormatClock = formatClock
+)

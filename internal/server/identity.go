@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"strings"
 
 	"moraine"
@@ -181,4 +182,19 @@ func readSmall(path string) ([]byte, error) {
 		return nil, fmt.Errorf("%s has %d bytes, at most %d are expected", path, info.Size(), credentialsMax)
 	}
 	return os.ReadFile(path)
+}
+
+// ReadKey returns the root key that the credentials file of a data directory
+// holds. A server may be using the directory.
+func ReadKey(dir string) (sigv4.Key, error) {
+	path := filepath.Join(dir, credentialsFile)
+	text, err := readSmall(path)
+	if err != nil {
+		return sigv4.Key{}, err
+	}
+	keyID, secret, err := parseCredentials(text)
+	if err != nil {
+		return sigv4.Key{}, fmt.Errorf("%s: %w", path, err)
+	}
+	return sigv4.Key{ID: keyID, Secret: secret}, nil
 }

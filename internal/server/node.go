@@ -12,12 +12,15 @@ import (
 	"moraine/internal/account"
 	"moraine/internal/adminapi"
 	"moraine/internal/api"
+	"moraine/internal/audit"
 	"moraine/internal/blob"
+	"moraine/internal/clock"
 	"moraine/internal/config"
 	"moraine/internal/disk"
 	"moraine/internal/iamapi"
 	"moraine/internal/job"
 	"moraine/internal/meta"
+	"moraine/internal/notify"
 	"moraine/internal/sigv4"
 	"moraine/internal/vault"
 )
@@ -27,29 +30,40 @@ type node struct {
 	accounts *account.Service
 	vaults   *vault.Service
 	jobs     *job.Service
+	notify   *notify.Service
 	metrics  *adminapi.Metrics
+	audit    *audit.Log       // nil for none
+	throttle *access.Throttle // nil for none
 	api      http.Handler
+	clock    *clock.Clock
 	ready    atomic.Bool // requests are taken
-	log      *slog.Logger
+
+	hindrance hindrance // of test mode
+	log       *slog.Logger
 }
 
 // newNode joins services and surfaces to the stores.
-func newNode(cfg config.Config, opts Options, d *data, s *stores, id identity) *node {
+func newNode(cfg config.Config, opts Options, d *data, s *stores, id identity, clk *clock.Clock, sinks targets) *node {
+	// What goes by the clock that never runs back is everything but what says
+	// so: signatures and rates go by the system clock.
+	opts.Now = clk.Now
 	pending, authority := new(blob.Pending), access.New(access.Config{Now: opts.Now, Log: opts.Log})
 	blobs := reserve(s.blobs, d.dir)
-	n := &node{log: opts.Log}
-	n.accounts = account.New(account.Config{Meta: s.rows, Keyring: id.keyring, Root: id.root, Now: opts.Now, Log: opts.Log})
+	n := &node{log: opts.Log, clock: clk}
+	n.accounts = account.New(account.Config{Meta: s.rows, Keyring: id.keyring, Root: id.root, Now: clk.Wall, Log: opts.Log})
 	n.vaults = vault.New(vault.Config{
 		Meta: s.rows, Blobs: blobs, Pending: pending, Access: authority, Now: opts.Now, Log: opts.Log,
 		InventoryInterval: cfg.InventoryInterval, Retention: cfg.UploadRetention, OrphanGrace: cfg.OrphanGrace,
 		Hastened: func() { n.jobs.Wake() },
 	})
+	n.notify = notify.New(notify.Config{Meta: s.rows, Targets: sinks, Owner: rand.Text(), Now: opts.Now, Log: opts.Log})
 	n.jobs = job.New(job.Config{
 		Meta: s.rows, Blobs: blobs, Pending: pending, Access: authority, Now: opts.Now, Log: opts.Log,
-		Owner: rand.Text(), Delays: cfg.JobDelay,
+		Owner: rand.Text(), Delays: cfg.JobDelay, Finished: n.notify.Wake,
 		InventoryInterval: cfg.InventoryInterval, Retention: cfg.JobRetention,
 		FreeTier: cfg.FreeTier, Scarcity: cfg.Scarcity,
 	})
+	n.audit, n.throttle = s.audit, newThrottle(cfg, opts)
 	n.metrics = adminapi.NewMetrics(adminapi.Sources{
 		Fsyncs:   func() int64 { return d.fsys.Syncs() + int64(s.rows.Commits()) },
 		DiskFree: func() (int64, error) { return disk.Free(d.dir) },
@@ -89,12 +103,13 @@ func newIAM(cfg config.Config, opts Options, n *node) http.Handler {
 	return iamapi.New(iamapi.Config{
 		Accounts: n.accounts, Principals: n.accounts,
 		Verifier: sigv4.New(sigv4.Config{
-			Keys: n.accounts, Now: opts.Now, Services: []string{iamapi.IAM, iamapi.STS},
+			Keys: n.accounts, Now: opts.system, Services: []string{iamapi.IAM, iamapi.STS},
 			Regions: append(regionNames(cfg), identityRegion),
 			MaxSkew: cfg.Auth.AdminMaxSkew, UnsignedHeaders: unsigned(cfg.Auth.UnsignedAmzHeaders),
 			MaxBody: iamapi.BodyMax, Debug: cfg.Auth.DebugSignature,
 		}),
 		Log: opts.Log, Observe: n.observeIAM, BodyWindow: config.BodyRateWindow,
+		Audit: n.audit, Throttle: n.throttle, Claimed: claimed(n.accounts),
 	})
 }
 
@@ -103,11 +118,12 @@ func newAPI(cfg config.Config, opts Options, n *node) http.Handler {
 	return api.New(api.Config{
 		Vaults: n.vaults, Jobs: n.jobs, Principals: n.accounts,
 		Verifier: sigv4.New(sigv4.Config{
-			Keys: n.accounts, Now: opts.Now, Services: []string{"glacier"}, Regions: regionNames(cfg),
+			Keys: n.accounts, Now: opts.system, Services: []string{"glacier"}, Regions: regionNames(cfg),
 			MaxSkew: cfg.Auth.MaxSkew, UnsignedHeaders: unsigned(cfg.Auth.UnsignedAmzHeaders),
 			MaxBody: cfg.HTTP.MaxJSONBody, Debug: cfg.Auth.DebugSignature,
 		}),
-		Now: opts.Now, Log: opts.Log, Observe: n.observe,
+		Now: opts.Now, Log: opts.Log, Observe: n.observe, Hinder: n.hindrance.hinder,
+		Audit: n.audit, Throttle: n.throttle, Claimed: claimed(n.accounts),
 		BodyRateMin: cfg.HTTP.MinBodyRate, BodyWindow: config.BodyRateWindow,
 	})
 }
@@ -146,8 +162,8 @@ func (n *node) observeIAM(e iamapi.Event) {
 	})
 }
 
-func (n *node) adminHandler() http.Handler {
-	return adminapi.New(adminapi.Config{Metrics: n.metrics, Ready: n.readiness, Log: n.log})
+func (n *node) adminHandler(cfg config.Config) http.Handler {
+	return adminapi.New(adminapi.Config{Metrics: n.metrics, Ready: n.readiness, Log: n.log, TestMode: n.testMode(cfg)})
 }
 
 // readiness is nil while requests are taken.
@@ -163,6 +179,9 @@ func census(ctx context.Context, rows meta.Store) (adminapi.Census, error) {
 	c := adminapi.Census{Jobs: map[string]int64{
 		string(moraine.InProgress): 0, string(moraine.Succeeded): 0, string(moraine.Failed): 0,
 	}}
+	c.Messages = map[string]int64{
+		string(moraine.MessagePending): 0, string(moraine.MessageUnrouted): 0, string(moraine.MessageDead): 0,
+	}
 	err := rows.View(ctx, func(tx meta.Tx) error {
 		var err error
 		if c.OpenUploads, err = tx.Uploads().CountOpen(); err != nil {
@@ -171,6 +190,13 @@ func census(ctx context.Context, rows meta.Store) (adminapi.Census, error) {
 		states, err := tx.Jobs().CountByState()
 		for state, n := range states {
 			c.Jobs[string(state)] = n
+		}
+		if err != nil {
+			return err
+		}
+		messages, err := tx.Outbox().CountByState()
+		for state, n := range messages {
+			c.Messages[string(state)] = n
 		}
 		return err
 	})

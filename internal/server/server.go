@@ -25,9 +25,11 @@ import (
 type Options struct {
 	Out     io.Writer        // the start-up text; zero: discard
 	Log     *slog.Logger     // zero: discard
-	Now     func() time.Time // zero: time.Now
+	Now     func() time.Time // the system clock; zero: time.Now
 	Reload  <-chan os.Signal // each value means: read the certificate again
 	Version string           // for metrics
+
+	system func() time.Time // Now as given, where Now has become the server's clock
 }
 
 func (o *Options) fill() {
@@ -40,6 +42,7 @@ func (o *Options) fill() {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
+	o.system = o.Now
 }
 
 // errDraining is the answer of /readyz when the end has begun.
@@ -55,6 +58,19 @@ func Run(ctx context.Context, cfg config.Config, opts Options) (err error) {
 			return err
 		}
 	}
+	sinks, err := openTargets(cfg.Notify, opts.Now)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, sinks.Close()) }()
+	if cfg.Ephemeral {
+		remove, failed := ephemeral(&cfg)
+		if failed != nil {
+			return failed
+		}
+		// Deferred first, so that it runs when everything is closed.
+		defer func() { err = errors.Join(err, remove()) }()
+	}
 	// The lock comes before the addresses: a second server on the directory is
 	// told so, and not that an address is in use.
 	data, err := openData(cfg.Data)
@@ -67,6 +83,13 @@ func Run(ctx context.Context, cfg config.Config, opts Options) (err error) {
 		return err
 	}
 	defer doors.Close()
+	if err := data.settleMode(cfg.TestMode); err != nil {
+		return err
+	}
+	clock, err := data.openClock(opts.Now, opts.Log)
+	if err != nil {
+		return err
+	}
 	identity, err := data.settle(cfg.Root)
 	if err != nil {
 		return err
@@ -79,6 +102,9 @@ func Run(ctx context.Context, cfg config.Config, opts Options) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, s.Close()) }()
+	if s.audit, err = data.openAudit(cfg, opts); err != nil {
+		return err
+	}
 
 	keyring, warnings, err := data.settleMaster(ctx, s.rows, cfg.MasterKeyFile)
 	if err != nil {
@@ -88,7 +114,7 @@ func Run(ctx context.Context, cfg config.Config, opts Options) (err error) {
 	for _, text := range warnings {
 		opts.Log.WarnContext(ctx, "check the settings", "warning", text)
 	}
-	n := newNode(cfg, opts, data, s, identity)
+	n := newNode(cfg, opts, data, s, identity, clock, sinks)
 	if err := n.accounts.Open(ctx); err != nil {
 		return fmt.Errorf("open accounts: %w", err)
 	}
@@ -109,9 +135,12 @@ func (n *node) run(ctx context.Context, doors *doors, drain time.Duration, opts 
 	parts, failed := errgroup.WithContext(background)
 	parts.Go(func() error { return doors.serveAPI() })
 	parts.Go(func() error { return doors.serveAdmin() })
+	parts.Go(func() error { return named("clock", n.clock.Run(failed)) })
 	parts.Go(func() error { return named("vault", n.vaults.Run(failed)) })
 	parts.Go(func() error { return named("job", n.jobs.Run(failed)) })
+	parts.Go(func() error { return named("notify", n.notify.Run(failed)) })
 	parts.Go(func() error { return named("account", n.accounts.Run(failed)) })
+	parts.Go(func() error { return named("audit", runAudit(failed, n.audit)) })
 	parts.Go(func() error { doors.watch(failed, opts); return nil })
 
 	select {

@@ -40,7 +40,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 const waitMax = 30 * time.Second
 
 // settings returns those of a server on free loopback ports.
-func settings(t *testing.T, dir string) config.Config {
+func settings(t testing.TB, dir string) config.Config {
 	t.Helper()
 	cfg, err := config.Load(config.Sources{})
 	if err != nil {
@@ -69,7 +69,7 @@ func (w *watcher) Write(p []byte) (int, error) {
 }
 
 // wait returns the text once it holds n times want.
-func (w *watcher) wait(t *testing.T, want string, n int) string {
+func (w *watcher) wait(t testing.TB, want string, n int) string {
 	t.Helper()
 	deadline := time.After(waitMax)
 	for {
@@ -101,7 +101,7 @@ type running struct {
 }
 
 // start runs a server and waits until it serves.
-func start(t *testing.T, cfg config.Config) *running {
+func start(t testing.TB, cfg config.Config) *running {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	r := &running{reload: make(chan os.Signal), cancel: cancel, done: make(chan error, 1)}
@@ -127,7 +127,7 @@ func start(t *testing.T, cfg config.Config) *running {
 }
 
 // stop drains the server and expects a clean end.
-func (r *running) stop(t *testing.T) {
+func (r *running) stop(t testing.TB) {
 	t.Helper()
 	r.cancel()
 	select {
@@ -153,7 +153,7 @@ func refused(t *testing.T, cfg config.Config) string {
 }
 
 // key reads the root key from the credentials file.
-func key(t *testing.T, dir string) sigv4.Key {
+func key(t testing.TB, dir string) sigv4.Key {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join(dir, "credentials"))
 	if err != nil {
@@ -173,7 +173,7 @@ func key(t *testing.T, dir string) sigv4.Key {
 }
 
 // call sends a signed request.
-func (r *running) call(t *testing.T, k sigv4.Key, method, path, payloadHash string, body io.Reader, header map[string]string) (*http.Response, error) {
+func (r *running) call(t testing.TB, k sigv4.Key, method, path, payloadHash string, body io.Reader, header map[string]string) (*http.Response, error) {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), method, r.url+path, body)
 	if err != nil {
@@ -197,7 +197,7 @@ var archive = []byte("only copy")
 
 const emptyHash = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 
-func mustAnswer(t *testing.T, resp *http.Response, err error, want int) {
+func mustAnswer(t testing.TB, resp *http.Response, err error, want int) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)

@@ -17,6 +17,12 @@ func welcome(cfg config.Config, d *data, id identity, doors *doors) string {
 	if admin := doors.adminAddr(); admin != "" {
 		fmt.Fprintf(&b, "Metrics and health are on http://%s\n", admin)
 	}
+	if cfg.TestMode {
+		fmt.Fprintf(&b, "\n  TEST MODE: POST http://%s/test/clock moves the clock, which expires what is kept here.\n  Store nothing that you want back.\n\n", doors.adminAddr())
+	}
+	if cfg.Ephemeral {
+		fmt.Fprintf(&b, "Everything is in %s and is removed at exit\n", d.dir)
+	}
 	use := fmt.Sprintf("glacier list-vaults --account-id - --region %s --endpoint-url %s", cfg.Region, url)
 	if id.fromFile {
 		path := d.path(credentialsFile)

@@ -211,6 +211,14 @@ func ScopeService(r *http.Request) string {
 	return parts[len(parts)-2]
 }
 
+// ClaimedKeyID returns the access key id that a request names, as a hint for
+// records of requests that were refused. Nothing is verified, not even that it
+// looks like one.
+func ClaimedKeyID(r *http.Request) string {
+	id, _, _ := strings.Cut(claimedCredential(r), "/")
+	return id
+}
+
 func claimedCredential(r *http.Request) string {
 	_, pieces, _ := strings.Cut(r.Header.Get("Authorization"), " ")
 	for piece := range strings.SplitSeq(pieces, ",") {

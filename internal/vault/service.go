@@ -2,7 +2,7 @@
 // the tags, policies and locks of vaults, and of the sweep that gives bytes
 // back.
 //
-// It knows every rule of glacier-api §3 to §5 and §10.3 to §10.5: what is
+// It knows every rule of glacier-api §3 to §5, §9.1 and §10.3 to §10.5: what is
 // admitted, in which order things are refused and in which words, what is
 // durable when. It must not know HTTP, SQL text or file paths: values come in
 // as the client sent them, bytes as a reader, rows through package meta, blobs

@@ -114,6 +114,82 @@ same "inventory in CSV" "$(head -n 1 "$work/inventory.CSV") $(wc -l <"$work/inve
 same "list-jobs" "$(glacier list-jobs --account-id - --vault-name $vault --statuscode InProgress --completed false | field JobList.0.Tier)" Bulk
 same "list-jobs --page-size" "$(glacier list-jobs --account-id - --vault-name $vault --page-size 1 | python3 -c 'import json, sys; print(len(json.load(sys.stdin)["JobList"]))')" 5
 
+# Tags, policies, the lock and the settings of the account. A lock that is
+# complete stays with its vault, so it gets one of its own.
+glacier add-tags-to-vault --account-id - --vault-name $vault --tags team=ledger,env=
+same "add-tags-to-vault" "$(glacier list-tags-for-vault --account-id - --vault-name $vault | field Tags)" "{'env': '', 'team': 'ledger'}"
+glacier remove-tags-from-vault --account-id - --vault-name $vault --tag-keys env nosuch
+same "remove-tags-from-vault" "$(glacier list-tags-for-vault --account-id - --vault-name $vault | field Tags)" "{'team': 'ledger'}"
+refused "(InvalidParameterValueException) when calling the AddTagsToVault operation: Invalid tag key: aws:x" \
+	add-tags-to-vault --account-id - --vault-name $vault --tags aws:x=1
+
+arn=arn:aws:glacier:$AWS_DEFAULT_REGION:$ACCOUNT:vaults
+# document VAULT EFFECT ACTION [CONDITION] prints the argument of --policy.
+document() {
+	python3 -c 'import json, sys
+vault, effect, action, *condition = sys.argv[1:]
+statement = {"Sid": "cli", "Effect": effect, "Principal": "*", "Action": action, "Resource": vault}
+if condition: statement["Condition"] = json.loads(condition[0])
+print(json.dumps({"Policy": json.dumps({"Version": "2012-10-17", "Statement": [statement]})}))' "$arn/$1" "${@:2}"
+}
+refused "(ResourceNotFoundException) when calling the GetVaultAccessPolicy operation: No vault access policy is set for: $vault" \
+	get-vault-access-policy --account-id - --vault-name $vault
+document $vault Deny glacier:ListJobs >"$work/access"
+glacier set-vault-access-policy --account-id - --vault-name $vault --policy "file://$work/access"
+same "set-vault-access-policy" "$(glacier get-vault-access-policy --account-id - --vault-name $vault | field policy.Policy)" "$(field Policy <"$work/access")"
+refused "with an explicit deny in a resource-based policy" list-jobs --account-id - --vault-name $vault
+refused "(InvalidParameterValueException) when calling the SetVaultAccessPolicy operation: The specified vault access policy is invalid. Provide a valid policy." \
+	set-vault-access-policy --account-id - --vault-name $vault --policy '{"Policy": "{}"}'
+glacier delete-vault-access-policy --account-id - --vault-name $vault
+glacier delete-vault-access-policy --account-id - --vault-name $vault
+ok "delete-vault-access-policy, repeated"
+glacier list-jobs --account-id - --vault-name $vault >/dev/null
+
+locked=cli-locked
+glacier create-vault --account-id - --vault-name $locked >/dev/null
+stone=$(glacier upload-archive --account-id - --vault-name $locked --body "$work/part.03" | field archiveId)
+refused "No vault lock policy is set for: $locked" get-vault-lock --account-id - --vault-name $locked
+document $locked Deny glacier:DeleteArchive '{"NumericLessThan": {"glacier:ArchiveAgeInDays": "365"}}' >"$work/lock"
+glacier abort-vault-lock --account-id - --vault-name $locked
+first=$(glacier initiate-vault-lock --account-id - --vault-name $locked --policy "file://$work/lock" | field lockId)
+same "initiate-vault-lock" ${#first} 24
+glacier get-vault-lock --account-id - --vault-name $locked >"$work/got"
+same "get-vault-lock" "$(field State <"$work/got") $(field Policy <"$work/got")" "InProgress $(field Policy <"$work/lock")"
+denied="(AccessDeniedException) when calling the DeleteArchive operation: User: arn:aws:iam::$ACCOUNT:root is not authorized to perform: glacier:DeleteArchive on resource: $arn/$locked with an explicit deny in a resource-based policy"
+refused "$denied" delete-archive --account-id - --vault-name $locked --archive-id="$stone"
+refused "(AccessDeniedException) when calling the InitiateVaultLock operation: Vault lock is already in progress for: $arn/$locked" \
+	initiate-vault-lock --account-id - --vault-name $locked --policy "file://$work/lock"
+glacier abort-vault-lock --account-id - --vault-name $locked
+refused "No vault lock in progress for: $arn/$locked" complete-vault-lock --account-id - --vault-name $locked --lock-id="$first"
+lock=$(glacier initiate-vault-lock --account-id - --vault-name $locked --policy "file://$work/lock" | field lockId)
+refused "(InvalidParameterValueException) when calling the CompleteVaultLock operation: Invalid lock ID: $first" \
+	complete-vault-lock --account-id - --vault-name $locked --lock-id="$first"
+glacier complete-vault-lock --account-id - --vault-name $locked --lock-id="$lock"
+glacier complete-vault-lock --account-id - --vault-name $locked --lock-id="$lock"
+same "complete-vault-lock, repeated" "$(glacier get-vault-lock --account-id - --vault-name $locked | field State)" Locked
+refused "(AccessDeniedException) when calling the AbortVaultLock operation: Vault is already locked: $arn/$locked" abort-vault-lock --account-id - --vault-name $locked
+refused "$denied" delete-archive --account-id - --vault-name $locked --archive-id="$stone"
+refused "Vault not empty or recently written to" delete-vault --account-id - --vault-name $locked
+
+standard="{\"Type\": \"archive-retrieval\", \"ArchiveId\": \"$archive\", \"Tier\": \"Standard\"}"
+same "get-data-retrieval-policy" "$(glacier get-data-retrieval-policy --account-id - | field Policy.Rules.0.Strategy)" None
+glacier set-data-retrieval-policy --account-id - --policy '{"Rules": [{"Strategy": "BytesPerHour", "BytesPerHour": 1024}]}'
+same "set-data-retrieval-policy" "$(glacier get-data-retrieval-policy --account-id - | field Policy.Rules.0)" "{'Strategy': 'BytesPerHour', 'BytesPerHour': 1024}"
+refused "(PolicyEnforcedException) when calling the InitiateJob operation: InitiateJob request denied by current data retrieval policy." \
+	initiate-job --account-id - --vault-name $vault --job-parameters "$standard"
+refused "Invalid BytesPerHour: 0" set-data-retrieval-policy --account-id - --policy '{"Rules": [{"Strategy": "BytesPerHour", "BytesPerHour": 0}]}'
+glacier set-data-retrieval-policy --account-id - --policy '{"Rules": [{"Strategy": "None"}]}'
+glacier initiate-job --account-id - --vault-name $vault --job-parameters "$standard" >/dev/null
+ok "a job without limit"
+# The other clients buy capacity of the same account, in regions of their own.
+before=$(glacier list-provisioned-capacity --account-id - | field ProvisionedCapacityList)
+same "list-provisioned-capacity" "$before" "[]"
+unit=$(glacier purchase-provisioned-capacity --account-id - | field capacityId)
+same "purchase-provisioned-capacity" "$(glacier list-provisioned-capacity --account-id - | field ProvisionedCapacityList.0.CapacityId)" "$unit"
+glacier purchase-provisioned-capacity --account-id - >/dev/null
+refused "(LimitExceededException) when calling the PurchaseProvisionedCapacity operation: Provisioned capacity limit exceeded for account: $ACCOUNT" \
+	purchase-provisioned-capacity --account-id -
+
 refused "Vault not empty or recently written to" delete-vault --account-id - --vault-name $vault
 for id in "$archive" "$joined" "$joined"; do
 	glacier delete-archive --account-id - --vault-name $vault --archive-id="$id"

@@ -1,5 +1,5 @@
-"""Drives a server with the boto3 client: all sixteen archive operations,
-both waiters and all four paginators. It wants ENDPOINT, ACCOUNT and the usual
+"""Drives a server with the boto3 client: the sixteen archive operations, those
+on tags, policies, locks and settings, both waiters and all four paginators. It wants ENDPOINT, ACCOUNT and the usual
 AWS_* variables; run.sh provides them. It ends at the first difference."""
 
 import hashlib
@@ -51,6 +51,97 @@ def finish(client, **parameters):
             return job, got
         time.sleep(0.05)
     sys.exit(f"boto3_client.py: job {job} does not end")
+
+
+def document(vault, effect, action, **condition):
+    statement = {"Sid": "boto3", "Effect": effect, "Principal": "*", "Action": action,
+                 "Resource": f"arn:aws:glacier:{REGION}:{ACCOUNT}:vaults/{vault}"}
+    if condition:
+        statement["Condition"] = condition
+    return {"Policy": json.dumps({"Version": "2012-10-17", "Statement": [statement]}, indent=1)}
+
+
+def tags(client):
+    client.add_tags_to_vault(vaultName=VAULT, Tags={"team": "ledger", "env": "", "Ünï": "ä b"})
+    same("add_tags_to_vault", client.list_tags_for_vault(vaultName=VAULT)["Tags"], {"team": "ledger", "env": "", "Ünï": "ä b"})
+    client.remove_tags_from_vault(vaultName=VAULT, TagKeys=["env", "nosuch"])
+    same("remove_tags_from_vault", client.list_tags_for_vault(vaultName=VAULT)["Tags"], {"team": "ledger", "Ünï": "ä b"})
+    refused("add_tags_to_vault with eleven", "InvalidParameterValueException", "Invalid Tags: 11 entries where 1 to 10 are allowed",
+            client.add_tags_to_vault, vaultName=VAULT, Tags={str(i): "" for i in range(11)})
+    refused("list_tags_for_vault of no vault", "ResourceNotFoundException",
+            f"Vault not found for ARN: arn:aws:glacier:{REGION}:{ACCOUNT}:vaults/nosuch", client.list_tags_for_vault, vaultName="nosuch")
+
+
+def access_policy(client):
+    refused("get_vault_access_policy of none", "ResourceNotFoundException", f"No vault access policy is set for: {VAULT}",
+            client.get_vault_access_policy, vaultName=VAULT)
+    policy = document(VAULT, "Deny", "glacier:DescribeVault")
+    client.set_vault_access_policy(vaultName=VAULT, policy=policy)
+    same("set_vault_access_policy", client.get_vault_access_policy(vaultName=VAULT)["policy"], policy)
+    refused("an access policy binds root", "AccessDeniedException",
+            f"User: arn:aws:iam::{ACCOUNT}:root is not authorized to perform: glacier:DescribeVault on resource: "
+            f"arn:aws:glacier:{REGION}:{ACCOUNT}:vaults/{VAULT} with an explicit deny in a resource-based policy",
+            client.describe_vault, vaultName=VAULT)
+    refused("set_vault_access_policy with a bad one", "InvalidParameterValueException",
+            "The specified vault access policy is invalid. Provide a valid policy. (/Statement: missing)",
+            client.set_vault_access_policy, vaultName=VAULT, policy={"Policy": '{"Version":"2012-10-17"}'})
+    for _ in range(2):
+        client.delete_vault_access_policy(vaultName=VAULT)
+    same("delete_vault_access_policy, repeated", client.describe_vault(vaultName=VAULT)["VaultName"], VAULT)
+
+
+def lock(client):
+    vault = "boto3-locked"
+    arn = f"arn:aws:glacier:{REGION}:{ACCOUNT}:vaults/{vault}"
+    client.create_vault(vaultName=vault)
+    stone = client.upload_archive(vaultName=vault, body=b"a stone")["archiveId"]
+    policy = document(vault, "Deny", "glacier:DeleteArchive", NumericLessThan={"glacier:ArchiveAgeInDays": "365"})
+    refused("get_vault_lock of none", "ResourceNotFoundException", f"No vault lock policy is set for: {vault}", client.get_vault_lock, vaultName=vault)
+    client.abort_vault_lock(vaultName=vault)
+    first = client.initiate_vault_lock(vaultName=vault, policy=policy)["lockId"]
+    got = client.get_vault_lock(vaultName=vault)
+    same("get_vault_lock in progress", (got["State"], got["Policy"], got["ExpirationDate"] > got["CreationDate"]), ("InProgress", policy["Policy"], True))
+    refused("initiate_vault_lock twice", "AccessDeniedException", f"Vault lock is already in progress for: {arn}",
+            client.initiate_vault_lock, vaultName=vault, policy=policy)
+    client.abort_vault_lock(vaultName=vault)
+    refused("complete_vault_lock after abort_vault_lock", "ResourceNotFoundException", f"No vault lock in progress for: {arn}",
+            client.complete_vault_lock, vaultName=vault, lockId=first)
+    second = client.initiate_vault_lock(vaultName=vault, policy=policy)["lockId"]
+    refused("complete_vault_lock with the wrong id", "InvalidParameterValueException", f"Invalid lock ID: {first}",
+            client.complete_vault_lock, vaultName=vault, lockId=first)
+    for _ in range(2):
+        client.complete_vault_lock(vaultName=vault, lockId=second)
+    got = client.get_vault_lock(vaultName=vault)
+    same("complete_vault_lock, repeated", (got["State"], got.get("ExpirationDate")), ("Locked", None))
+    for what, call, kwargs in (("abort_vault_lock", client.abort_vault_lock, {}),
+                               ("initiate_vault_lock", client.initiate_vault_lock, {"policy": policy}),
+                               ("complete_vault_lock with the wrong id", client.complete_vault_lock, {"lockId": first})):
+        refused(f"{what}, locked", "AccessDeniedException", f"Vault is already locked: {arn}", call, vaultName=vault, **kwargs)
+    refused("root may not delete", "AccessDeniedException",
+            f"User: arn:aws:iam::{ACCOUNT}:root is not authorized to perform: glacier:DeleteArchive on resource: {arn} "
+            "with an explicit deny in a resource-based policy", client.delete_archive, vaultName=vault, archiveId=stone)
+
+
+def settings(session, archive):
+    """Capacity is counted per region, and aws.sh has bought that of the default one."""
+    here = session("glacier", endpoint_url=os.environ["ENDPOINT"])
+    there = session("glacier", endpoint_url=os.environ["ENDPOINT"], region_name="us-east-1")
+    same("get_data_retrieval_policy", here.get_data_retrieval_policy()["Policy"]["Rules"][0]["Strategy"], "None")
+    here.set_data_retrieval_policy(Policy={"Rules": [{"Strategy": "BytesPerHour", "BytesPerHour": 4096}]})
+    same("set_data_retrieval_policy", here.get_data_retrieval_policy()["Policy"],
+         {"Rules": [{"Strategy": "BytesPerHour", "BytesPerHour": 4096}]})
+    standard = {"Type": "archive-retrieval", "ArchiveId": archive, "Tier": "Standard"}
+    refused("initiate_job over the limit", "PolicyEnforcedException", "InitiateJob request denied by current data retrieval policy.",
+            here.initiate_job, vaultName=VAULT, jobParameters=standard)
+    refused("set_data_retrieval_policy with two rules", "InvalidParameterValueException", "Invalid Rules: 2 rules where exactly one is allowed",
+            here.set_data_retrieval_policy, Policy={"Rules": [{"Strategy": "None"}] * 2})
+    here.set_data_retrieval_policy(Policy={"Rules": [{"Strategy": "None"}]})
+    same("list_provisioned_capacity", there.list_provisioned_capacity()["ProvisionedCapacityList"], [])
+    units = [there.purchase_provisioned_capacity()["capacityId"] for _ in range(2)]
+    listed = there.list_provisioned_capacity()["ProvisionedCapacityList"]
+    same("purchase_provisioned_capacity", [u["CapacityId"] for u in listed], units)
+    refused("purchase_provisioned_capacity, the third", "LimitExceededException", f"Provisioned capacity limit exceeded for account: {ACCOUNT}",
+            there.purchase_provisioned_capacity)
 
 
 def main():
@@ -127,6 +218,11 @@ def main():
     jobs = [j["JobId"] for page in client.get_paginator("list_jobs").paginate(
         vaultName=VAULT, completed="true", statuscode="Succeeded", PaginationConfig={"PageSize": 1}) for j in page["JobList"]]
     same("list_jobs paginator", (len(jobs), jobs[0]), (4, job2))
+
+    tags(client)
+    access_policy(client)
+    lock(client)
+    settings(boto3.client, up["archiveId"])
 
     for archive in (up["archiveId"], done[0]["archiveId"], up["archiveId"]):
         client.delete_archive(vaultName=VAULT, archiveId=archive)

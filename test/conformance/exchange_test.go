@@ -34,6 +34,9 @@ func newRunner(addr, region string) *runner {
 		"addr":    addr,
 		"arn":     "arn:aws:glacier:" + region + ":" + serverAccount + ":vaults",
 		"empty":   wire.EmptyHash,
+		"a128":    strings.Repeat("a", 128),
+		"a129":    strings.Repeat("a", 129),
+		"blanks":  strings.Repeat(" ", 20_480), // the longest policy
 		"a255":    strings.Repeat("a", 255),
 		"a256":    strings.Repeat("a", 256),
 		"a1024":   strings.Repeat("a", 1024),

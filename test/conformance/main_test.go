@@ -31,7 +31,7 @@ var serverFlags = map[string][]string{
 
 var commonFlags = []string{
 	"--job-delay", "expedited=0s,standard=1s,bulk=10m",
-	"--regions", "eu-north-1,us-east-1,eu-west-1,ap-south-1",
+	"--regions", "eu-north-1,us-east-1,eu-west-1,ap-south-1,eu-south-1",
 }
 
 // State of one run of the package; set up by TestMain, read by the tests.

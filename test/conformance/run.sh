@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Runs the real clients against a server started for the occasion: the AWS CLI,
 # boto3 with its client and its resource layer, and the SDK for JavaScript; then
-# the main job, with kills.
+# the main job, with kills; then what takes Glacier weeks, on a moved clock.
 # A client that is missing is a failure, never a skip. TEST_SERVER_BINARY names a
 # ready server; without it the server is built from this tree.
 set -euo pipefail
@@ -80,4 +80,5 @@ server=
 	die "fsck found damage"
 }
 python3 "$here/main_job.py" "$binary" || die "main_job.py failed"
+python3 "$here/testmode.py" "$binary" || die "testmode.py failed"
 echo "run.sh: all clients agree"

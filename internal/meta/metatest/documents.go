@@ -2,6 +2,7 @@ package metatest
 
 import (
 	"errors"
+	"fmt"
 	"testing"
 	"time"
 
@@ -14,6 +15,7 @@ var documentTests = []test{
 	{"access policy", in(testAccessPolicy)},
 	{"locks", in(testLocks)},
 	{"locks that are over", in(testLocksOver)},
+	{"notifications", in(testNotifications)},
 	{"go with their vault", in(testDocumentsEnd)},
 }
 
@@ -127,11 +129,42 @@ func testLocksOver(t *testing.T, s meta.Store) {
 	want(t, s, list, over(1000, 10))
 }
 
+func saveNotifications(v moraine.VaultID, n moraine.Notifications) func(tx meta.Tx) error {
+	return func(tx meta.Tx) error { return tx.Documents().Notifications().Save(v, n) }
+}
+
+func getNotifications(v moraine.VaultID) func(tx meta.Tx) (moraine.Notifications, error) {
+	return func(tx meta.Tx) (moraine.Notifications, error) { return tx.Documents().Notifications().Get(v) }
+}
+
+func notifications(n int) moraine.Notifications {
+	return moraine.Notifications{
+		Topic:  fmt.Sprintf("arn:aws:sns:r:a:%d", n),
+		Events: []moraine.Event{moraine.InventoryRetrievalCompleted, moraine.ArchiveRetrievalCompleted},
+	}
+}
+
+func testNotifications(t *testing.T, s meta.Store) {
+	wantNone(t, s, getNotifications("v"))
+	other := moraine.Notifications{Topic: "other", Events: []moraine.Event{moraine.ArchiveRetrievalCompleted}}
+	update(t, s, saveNotifications("w", other))
+	for _, n := range []moraine.Notifications{notifications(1), other, notifications(2)} {
+		update(t, s, saveNotifications("v", n))
+		want(t, s, n, getNotifications("v"))
+	}
+	for range 2 {
+		update(t, s, func(tx meta.Tx) error { return tx.Documents().Notifications().Drop("v") })
+		wantNone(t, s, getNotifications("v"))
+	}
+	want(t, s, other, getNotifications("w"))
+}
+
 // attach gives a vault documents of every sort.
 func attach(v moraine.VaultID, n int) func(tx meta.Tx) error {
 	return func(tx meta.Tx) error {
 		return errors.Join(setTags(v, moraine.Tag{Key: "k", Value: "v"})(tx),
-			setAccessPolicy(v, &moraine.VaultPolicy{Text: "{}"})(tx), saveLocks(lock(v, n))(tx))
+			setAccessPolicy(v, &moraine.VaultPolicy{Text: "{}"})(tx), saveLocks(lock(v, n))(tx),
+			saveNotifications(v, notifications(n))(tx))
 	}
 }
 
@@ -145,9 +178,11 @@ func testDocumentsEnd(t *testing.T, s meta.Store) {
 	want(t, s, nil, getTags(dead.ID))
 	wantNone(t, s, getAccessPolicy(dead.ID))
 	wantNone(t, s, getLock(dead.ID))
+	wantNone(t, s, getNotifications(dead.ID))
 	bury(t, s, at(9))
 	want(t, s, alive, getVault(alive.ID))
 	want(t, s, []moraine.Tag{{Key: "k", Value: "v"}}, getTags(alive.ID))
 	want(t, s, moraine.VaultPolicy{Text: "{}"}, getAccessPolicy(alive.ID))
 	want(t, s, lock(alive.ID, 2), getLock(alive.ID))
+	want(t, s, notifications(2), getNotifications(alive.ID))
 }

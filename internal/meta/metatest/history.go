@@ -320,7 +320,7 @@ func (h *history) attach(m *model) step {
 		l = locked(l)
 	}
 	return func(tx meta.Tx) (any, error) {
-		return done(errors.Join(tx.Vaults().Save(v), setTags(v.ID, tags...)(tx), setAccessPolicy(v.ID, policy)(tx), saveLocks(l)(tx)))
+		return done(errors.Join(tx.Vaults().Save(v), setTags(v.ID, tags...)(tx), setAccessPolicy(v.ID, policy)(tx), saveLocks(l)(tx), saveNotifications(v.ID, notifications(int(v.Revision)))(tx)))
 	}
 }
 
@@ -426,6 +426,7 @@ func (h *history) questions() []step {
 			func(tx meta.Tx) (any, error) { return getTags(v.ID)(tx) },
 			func(tx meta.Tx) (any, error) { return getAccessPolicy(v.ID)(tx) },
 			func(tx meta.Tx) (any, error) { return getLock(v.ID)(tx) },
+			func(tx meta.Tx) (any, error) { return getNotifications(v.ID)(tx) },
 			func(tx meta.Tx) (any, error) {
 				list, err := tx.Jobs().List(meta.JobList{Vault: v.ID, Now: when, BeforeCreated: now, Limit: limit})
 				return jobText(list), err

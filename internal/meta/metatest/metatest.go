@@ -38,6 +38,7 @@ func Run(t *testing.T, open Open) {
 		{"Jobs", jobTests},
 		{"Documents", documentTests},
 		{"Settings", settingTests},
+		{"Outbox", outboxTests},
 		{"Sweeps", sweepTests},
 		{"Accounts", accountTests},
 		{"Identities", identityTests},

@@ -16,6 +16,8 @@ type attached struct {
 	tags     map[moraine.VaultID][]moraine.Tag
 	policies map[moraine.VaultID]moraine.VaultPolicy
 	locks    map[moraine.VaultID]moraine.Lock
+	notices  map[moraine.VaultID]moraine.Notifications
+	messages map[moraine.MessageID]moraine.Message
 	limits   map[owner]moraine.RetrievalPolicy
 	units    map[moraine.CapacityID]moraine.CapacityUnit
 }
@@ -29,12 +31,16 @@ type owner struct {
 func newAttached() *attached {
 	return &attached{
 		map[moraine.VaultID][]moraine.Tag{}, map[moraine.VaultID]moraine.VaultPolicy{}, map[moraine.VaultID]moraine.Lock{},
+		map[moraine.VaultID]moraine.Notifications{}, map[moraine.MessageID]moraine.Message{},
 		map[owner]moraine.RetrievalPolicy{}, map[moraine.CapacityID]moraine.CapacityUnit{},
 	}
 }
 
 func (m *attached) clone() *attached {
-	return &attached{maps.Clone(m.tags), maps.Clone(m.policies), maps.Clone(m.locks), maps.Clone(m.limits), maps.Clone(m.units)}
+	return &attached{
+		maps.Clone(m.tags), maps.Clone(m.policies), maps.Clone(m.locks), maps.Clone(m.notices), maps.Clone(m.messages),
+		maps.Clone(m.limits), maps.Clone(m.units),
+	}
 }
 
 // detach removes what hangs on a vault.
@@ -42,6 +48,7 @@ func (m *attached) detach(v moraine.VaultID) {
 	delete(m.tags, v)
 	delete(m.policies, v)
 	delete(m.locks, v)
+	delete(m.notices, v)
 }
 
 func (m *model) Documents() meta.Documents { return modelDocuments{m} }
@@ -97,6 +104,24 @@ func (m modelLocks) Drop(v moraine.VaultID) error {
 func (m modelLocks) Over(t time.Time, limit int) ([]moraine.Lock, error) {
 	return pick(m.locks, limit, func(l moraine.Lock) bool { return l.Over(t) },
 		func(a, b moraine.Lock) int { return position(a.Expires, a.Vault, b.Expires, b.Vault) }), nil
+}
+
+func (m modelDocuments) Notifications() meta.Notifications { return modelNotifications(m) }
+
+type modelNotifications struct{ *model }
+
+func (m modelNotifications) Get(v moraine.VaultID) (moraine.Notifications, error) {
+	return get(m.notices, v)
+}
+
+func (m modelNotifications) Save(v moraine.VaultID, n moraine.Notifications) error {
+	m.notices[v] = n
+	return nil
+}
+
+func (m modelNotifications) Drop(v moraine.VaultID) error {
+	delete(m.notices, v)
+	return nil
 }
 
 type modelSettings struct{ *model }

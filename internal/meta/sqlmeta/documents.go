@@ -62,6 +62,8 @@ func (s documents) SetAccessPolicy(v moraine.VaultID, p *moraine.VaultPolicy) (e
 
 func (s documents) Locks() meta.Locks { return locks(s) }
 
+func (s documents) Notifications() meta.Notifications { return notifications(s) }
+
 // locks is meta.Locks.
 type locks struct{ t *tx }
 

@@ -24,6 +24,9 @@ var queries = [...]string{
 	tagList, tagInsert, tagClear, policyGet, policySave, policyDrop, lockGet, lockSave, lockDrop, lockOver,
 	retrievalPolicyGet, retrievalPolicySave, loadNow, loadSince, capacityList, capacityAdd, capacityEnd,
 
+	notificationsGet, notificationsSave, notificationsDrop,
+	messageGet, messageSave, messageDrop, messageClaim, messageNextDue, messageList, messageCount,
+
 	accountGet, accountList, accountInsert, accountBump,
 	identityGet, identityByID, identityList, identityCount, identitySave, identityDelete,
 	keyGet, keyList, keySave, keyDelete, keyTouch,

@@ -47,6 +47,7 @@ func (t *tx) AccessKeys() meta.AccessKeys { return accessKeys{t} }
 
 func (t *tx) Documents() meta.Documents { return documents{t} }
 func (t *tx) Settings() meta.Settings   { return settings{t} }
+func (t *tx) Outbox() meta.Outbox       { return outbox{t} }
 
 // prepare returns the statement of a query if the transaction may run one.
 func (t *tx) prepare(query string) (*sql.Stmt, error) {

@@ -79,7 +79,7 @@ func (s vaults) Delete(id moraine.VaultID) error {
 	if err := s.t.execOne(vaultDelete, string(id)); err != nil {
 		return err
 	}
-	for _, query := range [...]string{tagClear, policyDrop, lockDrop, vaultBury} {
+	for _, query := range [...]string{tagClear, policyDrop, lockDrop, notificationsDrop, vaultBury} {
 		if _, err := s.t.exec(query, string(id)); err != nil {
 			return err
 		}

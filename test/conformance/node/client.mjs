@@ -1,6 +1,6 @@
-// Drives a server with the AWS SDK for JavaScript v3: all sixteen archive
-// operations, the four paginators, both waiters and the SDK's own tree hash
-// middleware. It wants ENDPOINT, ACCOUNT and the usual AWS_* variables; run.sh
+// Drives a server with the AWS SDK for JavaScript v3: the sixteen archive
+// operations, those on tags, policies, locks and settings, the four paginators,
+// both waiters and the SDK's own tree hash middleware. It wants ENDPOINT, ACCOUNT and the usual AWS_* variables; run.sh
 // provides them. It ends at the first difference.
 
 import { createHash, randomBytes } from "node:crypto";
@@ -122,6 +122,67 @@ const list = JSON.parse(await (await client.getJobOutput({ accountId, vaultName,
 same("inventory", list.ArchiveList.map((a) => [a.ArchiveDescription, a.Size]).sort(), [["from node", data.length], ["node parts", data.length]]);
 const jobs = await collect(g.paginateListJobs({ client, pageSize: 1 }, { accountId, vaultName, completed: "true", statuscode: "Succeeded" }), "JobList");
 same("paginateListJobs", [jobs.length, jobs[0].JobId], [3, inventory.JobId]);
+
+const arnOf = (name) => `arn:aws:glacier:${AWS_REGION}:${ACCOUNT}:vaults/${name}`;
+const document = (name, Effect, Action, Condition) => ({
+  Policy: JSON.stringify({ Version: "2012-10-17", Statement: [{ Sid: "node", Effect, Principal: "*", Action, Resource: arnOf(name), Condition }] }),
+});
+const forbidden = (action, name) =>
+  `User: arn:aws:iam::${ACCOUNT}:root is not authorized to perform: glacier:${action} on resource: ${arnOf(name)} with an explicit deny in a resource-based policy`;
+
+await client.addTagsToVault({ accountId, vaultName, Tags: { team: "ledger", env: "" } });
+await client.removeTagsFromVault({ accountId, vaultName, TagKeys: ["env", "nosuch"] });
+same("tags", (await client.listTagsForVault({ accountId, vaultName })).Tags, { team: "ledger" });
+await refused("addTagsToVault with a reserved key", "InvalidParameterValueException", "Invalid tag key: aws:x",
+  client.addTagsToVault({ accountId, vaultName, Tags: { "aws:x": "" } }));
+
+await refused("getVaultAccessPolicy of none", "ResourceNotFoundException", `No vault access policy is set for: ${vaultName}`,
+  client.getVaultAccessPolicy({ accountId, vaultName }));
+const accessPolicy = document(vaultName, "Deny", "glacier:ListParts");
+await client.setVaultAccessPolicy({ accountId, vaultName, policy: accessPolicy });
+same("setVaultAccessPolicy", (await client.getVaultAccessPolicy({ accountId, vaultName })).policy, accessPolicy);
+await refused("an access policy binds root", "AccessDeniedException", forbidden("ListParts", vaultName),
+  client.listParts({ accountId, vaultName, uploadId: "x" }));
+await refused("setVaultAccessPolicy with a bad one", "InvalidParameterValueException",
+  "The specified vault access policy is invalid. Provide a valid policy. (not JSON)", client.setVaultAccessPolicy({ accountId, vaultName, policy: { Policy: "" } }));
+for (let i = 0; i < 2; i++) await client.deleteVaultAccessPolicy({ accountId, vaultName });
+
+const lockedVault = { accountId, vaultName: "node-locked" };
+await client.createVault(lockedVault);
+const stone = await client.uploadArchive({ ...lockedVault, body: Buffer.from("a stone") });
+const policy = document("node-locked", "Deny", "glacier:DeleteArchive", { NumericLessThan: { "glacier:ArchiveAgeInDays": "365" } });
+await refused("getVaultLock of none", "ResourceNotFoundException", "No vault lock policy is set for: node-locked", client.getVaultLock(lockedVault));
+const draft = await client.initiateVaultLock({ ...lockedVault, policy });
+same("getVaultLock in progress", (await client.getVaultLock(lockedVault)).State, "InProgress");
+await refused("initiateVaultLock twice", "AccessDeniedException", `Vault lock is already in progress for: ${arnOf("node-locked")}`,
+  client.initiateVaultLock({ ...lockedVault, policy }));
+await client.abortVaultLock(lockedVault);
+await refused("completeVaultLock after abortVaultLock", "ResourceNotFoundException", `No vault lock in progress for: ${arnOf("node-locked")}`,
+  client.completeVaultLock({ ...lockedVault, lockId: draft.lockId }));
+const { lockId } = await client.initiateVaultLock({ ...lockedVault, policy });
+await refused("completeVaultLock with the wrong id", "InvalidParameterValueException", `Invalid lock ID: ${draft.lockId}`,
+  client.completeVaultLock({ ...lockedVault, lockId: draft.lockId }));
+for (let i = 0; i < 2; i++) await client.completeVaultLock({ ...lockedVault, lockId });
+const lock = await client.getVaultLock(lockedVault);
+same("completeVaultLock", [lock.State, lock.Policy, lock.ExpirationDate ?? null], ["Locked", policy.Policy, null]);
+await refused("abortVaultLock, locked", "AccessDeniedException", `Vault is already locked: ${arnOf("node-locked")}`, client.abortVaultLock(lockedVault));
+await refused("root may not delete", "AccessDeniedException", forbidden("DeleteArchive", "node-locked"),
+  client.deleteArchive({ ...lockedVault, archiveId: stone.archiveId }));
+
+const rules = async () => (await client.getDataRetrievalPolicy({ accountId })).Policy.Rules;
+same("getDataRetrievalPolicy", (await rules())[0].Strategy, "None");
+await client.setDataRetrievalPolicy({ accountId, Policy: { Rules: [{ Strategy: "BytesPerHour", BytesPerHour: 4096 }] } });
+same("setDataRetrievalPolicy", (await rules()).map((r) => [r.Strategy, r.BytesPerHour]), [["BytesPerHour", 4096]]);
+await refused("initiateJob over the limit", "PolicyEnforcedException", "InitiateJob request denied by current data retrieval policy.",
+  client.initiateJob({ accountId, vaultName, jobParameters: { Type: "archive-retrieval", ArchiveId: up.archiveId, Tier: "Standard" } }));
+await client.setDataRetrievalPolicy({ accountId, Policy: { Rules: [{ Strategy: "None" }] } });
+// Other clients may have bought all that there is in this region.
+const listUnits = async () => (await client.listProvisionedCapacity({ accountId })).ProvisionedCapacityList;
+for (let n = (await listUnits()).length; n < 2; n++) same("purchaseProvisionedCapacity", (await client.purchaseProvisionedCapacity({ accountId })).capacityId.length, 24);
+const units = await listUnits();
+same("listProvisionedCapacity", units.filter((u) => new Date(u.ExpirationDate) > new Date(u.StartDate)).length, 2);
+await refused("purchaseProvisionedCapacity, the third", "LimitExceededException", `Provisioned capacity limit exceeded for account: ${ACCOUNT}`,
+  client.purchaseProvisionedCapacity({ accountId }));
 
 await refused("deleteVault that is not empty", "InvalidParameterValueException",
   `Vault not empty or recently written to: arn:aws:glacier:${AWS_REGION}:${ACCOUNT}:vaults/${vaultName}`,

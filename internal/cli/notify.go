@@ -1,0 +1,83 @@
+package cli
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"moraine"
+	"moraine/internal/server"
+)
+
+func newNotify(e *env) *cobra.Command {
+	parent := &cobra.Command{Use: "notify", Short: "Look after messages that were not delivered", Args: cobra.NoArgs}
+	parent.AddCommand(newNotifyList(e), newNotifyRetry(e))
+	return parent
+}
+
+// offline adds the flags of a command on a data directory that no server is
+// using, and returns what opens it.
+func offline(e *env, cmd *cobra.Command) func() (server.Offline, error) {
+	file := cmd.Flags().String("config", "", "YAML file with settings, for data")
+	cmd.Flags().String("data", "./moraine-data", "data directory")
+	return func() (server.Offline, error) {
+		cfg, err := load(e, cmd, *file)
+		return server.Offline{Data: cfg.Data, Log: newLog(e, cfg.Log)}, err
+	}
+}
+
+func newNotifyList(e *env) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "ls",
+		Short: "List the messages in the outbox",
+		Long: strings.TrimSpace(`
+List the messages about finished jobs that were not delivered, in a data
+directory that no server is using: id, state, when it was made, failed attempts,
+topic, job and the last error, with tabs between them.
+
+The state is pending, unrouted (notify.targets names no target for the topic) or
+dead (given up after a day of attempts).`),
+		Args: cobra.NoArgs,
+	}
+	open := offline(e, cmd)
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		o, err := open()
+		if err != nil {
+			return err
+		}
+		err = o.Messages(cmd.Context(), func(m moraine.Message) error {
+			_, err := fmt.Fprintf(e.stdout, "%s\t%s\t%s\t%d\t%q\t%s\t%q\n",
+				m.ID, m.State, m.Created.Format(time.RFC3339), m.Attempts, m.Topic, m.Job, m.Error)
+			return err
+		})
+		if err != nil {
+			return &exit{exitFailed, err}
+		}
+		return nil
+	}
+	return cmd
+}
+
+func newNotifyRetry(e *env) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "retry ID...",
+		Short: "Deliver messages at the next start, as if they had never been tried",
+		Args:  cobra.MinimumNArgs(1),
+	}
+	open := offline(e, cmd)
+	cmd.RunE = func(cmd *cobra.Command, ids []string) error {
+		o, err := open()
+		if err != nil {
+			return err
+		}
+		for _, id := range ids {
+			if err := o.RetryMessage(cmd.Context(), moraine.MessageID(id)); err != nil {
+				return &exit{exitFailed, err}
+			}
+		}
+		return nil
+	}
+	return cmd
+}

@@ -1,0 +1,156 @@
+package iamapi
+
+import (
+	"encoding/json"
+	"net/netip"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"moraine"
+	"moraine/internal/arn"
+	"moraine/internal/audit"
+	"moraine/internal/sigv4"
+)
+
+// hidden stands in a record for the value of a parameter that is a secret.
+const hidden = "HIDDEN_DUE_TO_SECURITY_REASONS"
+
+// conclude records a call before its reply: result is what it says, e why it
+// failed, nil if it did not. After an error a call that succeeded must not be
+// reported as a success, although what it did is done.
+func (s *Server) conclude(c *call, result any, e *wireError, err error) error {
+	source := ""
+	if peer, err := netip.ParseAddrPort(c.r.RemoteAddr); err == nil {
+		source = peer.Addr().Unmap().WithZone("").String()
+	}
+	known := c.who.Principal.ARN != ""
+	if s.cfg.Audit == nil || !known && !s.cfg.Audit.Admit(source) {
+		return nil
+	}
+	details := map[string]any{"bytesIn": c.event.BytesIn, "durationMs": time.Since(c.start).Milliseconds()}
+	r := &audit.Record{
+		EventSource: c.event.Service + ".amazonaws.com", EventName: c.event.Operation,
+		APIVersion: protocols[c.event.Service].version, SourceIPAddress: source, UserAgent: c.r.UserAgent(),
+		RequestID: c.event.RequestID, AdditionalEventData: details, TLSDetails: audit.TLSOf(c.r.TLS, c.r.Host),
+		RequestParameters: recordedParameters(c),
+	}
+	if r.EventName == "" {
+		r.EventName = "Unknown"
+	}
+	r.ReadOnly = audit.ReadOnly(r.EventName)
+	if known {
+		p := &c.who.Principal
+		r.UserIdentity, r.Region = audit.IdentityOf(p, c.auth.KeyID), c.auth.Region
+		r.RecipientAccountID = string(p.Account)
+		details["signedHeaders"] = strings.Join(c.auth.SignedHeaders, ";")
+	} else {
+		s.claim(c, r)
+	}
+	if e != nil {
+		r.ErrorCode = e.code
+		// auth.debug_signature adds lines with all signed headers.
+		r.ErrorMessage, _, _ = strings.Cut(e.message, "\n")
+		audit.Explain(details, err)
+	} else if !r.ReadOnly {
+		r.ResponseElements = recordedResult(result)
+	}
+	if err := s.cfg.Audit.Append(r, roleOwner(c, r)); err != nil {
+		return moraine.Wrap(err, moraine.Unavailable, internalMessage)
+	}
+	return nil
+}
+
+// claim describes whoever a request that was not verified says it is from.
+func (s *Server) claim(c *call, r *audit.Record) {
+	r.AdditionalEventData["authenticated"] = false
+	keyID := sigv4.ClaimedKeyID(c.r)
+	r.UserIdentity = audit.Unknown(keyID)
+	if s.cfg.Claimed == nil || r.UserIdentity.AccessKeyID == "" {
+		return
+	}
+	if p, ok := s.cfg.Claimed(c.r.Context(), keyID); ok {
+		r.UserIdentity, r.RecipientAccountID = audit.IdentityOf(&p, keyID), string(p.Account)
+	}
+}
+
+// roleOwner is the account of a role that was assumed, else "".
+func roleOwner(c *call, r *audit.Record) string {
+	if r.EventName != "AssumeRole" || r.ErrorCode != "" {
+		return ""
+	}
+	role, err := arn.Parse(c.get("RoleArn"))
+	if err != nil {
+		return ""
+	}
+	return role.Account
+}
+
+// recordedParameters is what a request asks for; nil if it was not read.
+func recordedParameters(c *call) map[string]any {
+	if c.params == nil {
+		return nil
+	}
+	out := make(map[string]any, len(c.params))
+	for name, values := range c.params {
+		switch {
+		case name == "Action", name == "Version", strings.HasPrefix(strings.ToLower(name), "x-amz-"), len(values) == 0:
+		case isSecret(name):
+			out[lowerFirst(name)] = hidden
+		default:
+			out[lowerFirst(name)] = values[0]
+		}
+	}
+	return out
+}
+
+// recordedResult is what a reply says, without the secrets in it.
+func recordedResult(result any) map[string]any {
+	text, err := json.Marshal(result)
+	if err != nil {
+		return nil
+	}
+	var tree any
+	if json.Unmarshal(text, &tree) != nil {
+		return nil
+	}
+	out, _ := withoutSecrets(tree).(map[string]any)
+	return out
+}
+
+// withoutSecrets drops members that hold secrets and gives the others names
+// that begin with a small letter.
+func withoutSecrets(v any) any {
+	switch v := v.(type) {
+	case map[string]any:
+		out := make(map[string]any, len(v))
+		for name, item := range v {
+			if item != nil && item != "" && !isSecret(name) {
+				out[lowerFirst(name)] = withoutSecrets(item)
+			}
+		}
+		return out
+	case []any:
+		for i := range v {
+			v[i] = withoutSecrets(v[i])
+		}
+	}
+	return v
+}
+
+// isSecret judges by the name of a member.
+func isSecret(name string) bool {
+	name = strings.ToLower(name)
+	for _, word := range []string{"secret", "token", "password", "assertion", "signature"} {
+		if strings.Contains(name, word) {
+			return true
+		}
+	}
+	return false
+}
+
+func lowerFirst(s string) string {
+	r, n := utf8.DecodeRuneInString(s)
+	return string(unicode.ToLower(r)) + s[n:]
+}

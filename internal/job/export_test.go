@@ -1,0 +1,4 @@
+package job
+
+// Notify writes the messages about a job that ends.
+var Notify = notify

@@ -1,0 +1,40 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+
+	"moraine"
+	"moraine/internal/meta/sqlmeta"
+	"moraine/internal/notify"
+)
+
+// Messages calls fn for each message of the outbox that was not delivered.
+func (o Offline) Messages(ctx context.Context, fn func(moraine.Message) error) error {
+	return o.outbox(ctx, func(s *notify.Service) error { return s.Each(ctx, fn) })
+}
+
+// RetryMessage makes a message due at the next start.
+func (o Offline) RetryMessage(ctx context.Context, id moraine.MessageID) error {
+	return o.outbox(ctx, func(s *notify.Service) error { return s.Retry(ctx, id) })
+}
+
+// outbox runs fn on the messages of the directory.
+func (o Offline) outbox(ctx context.Context, fn func(*notify.Service) error) (err error) {
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	d, err := openExisting(o.Data)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, d.Close()) }()
+	rows, err := sqlmeta.Open(ctx, sqlmeta.Config{Path: d.path(rowsFile), Log: o.Log})
+	if err != nil {
+		return fmt.Errorf("open %s: %w", d.path(rowsFile), err)
+	}
+	defer func() { err = errors.Join(err, rows.Close()) }()
+	return fn(notify.New(notify.Config{Meta: rows, Log: o.Log}))
+}
