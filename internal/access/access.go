@@ -114,6 +114,11 @@ func (g *Grant) Lookup() (moraine.Vault, bool) { return g.vault, g.found }
 // an error of kind Denied (glacier-api §1.3, access-control §4.2, §5.4);
 // whether the vault exists is for those to know who are admitted.
 func (a *Authority) Admit(tx meta.Tx, c Call, act Act) (Grant, error) {
+	principal, err := c.Principal.Fresh(tx)
+	if err != nil {
+		return Grant{}, err
+	}
+	c.Principal = principal
 	own := c.Principal.Account
 	g := Grant{Account: moraine.AccountID(c.Account), region: c.Region, name: act.Vault}
 	switch {
@@ -126,17 +131,16 @@ func (a *Authority) Admit(tx meta.Tx, c Call, act Act) (Grant, error) {
 	if err != nil {
 		return g, err
 	}
-	if g.Account != own && !g.found {
-		if _, err := tx.Accounts().Get(g.Account); errors.Is(err, meta.ErrNotFound) {
-			return g, foreign(c.Account)
-		} else if err != nil {
-			return g, err
-		}
-	}
 	if docs == nil && c.Principal.Root && g.Account == own {
 		return g, nil // there is no Deny to look for
 	}
-	return g, a.decide(tx, &c, &act, &g, docs)
+	err = a.decide(tx, &c, &act, &g, docs)
+	if g.Account != own && moraine.IsKind(err, moraine.Denied) {
+		// A stranger hears the same whether or not the account, the vault or a
+		// policy exists.
+		err = moraine.Wrap(err, moraine.Denied, "Access denied for account ID: %s", c.Account)
+	}
+	return g, err
 }
 
 // foreign is the refusal of an account segment.

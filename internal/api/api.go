@@ -168,7 +168,7 @@ func (s *Server) serve(c *call) error {
 // must be complete within one window.
 func (s *Server) verify(c *call) (*sigv4.Result, error) {
 	streamed := c.target.op.streamed
-	if !streamed && c.r.ContentLength > 0 {
+	if !streamed && c.r.ContentLength != 0 {
 		control := http.NewResponseController(c.w.ResponseWriter)
 		if err := control.SetReadDeadline(time.Now().Add(s.cfg.BodyWindow)); err != nil {
 			return nil, err

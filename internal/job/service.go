@@ -47,7 +47,7 @@ type Config struct {
 	FreeTier int64
 	// Scarcity of Expedited retrievals. Zero: there is none.
 	Scarcity Scarcity
-	// Workers is how many jobs run at the same time. Zero: 2.
+	// Workers is how many jobs run at the same time. Zero: 4.
 	Workers int
 }
 
@@ -57,9 +57,11 @@ type Service struct {
 	cfg  Config
 	wake chan struct{} // holds one token when the engine should look again
 
-	mu      sync.Mutex            // guards reading and running
+	mu      sync.Mutex            // guards what follows
 	reading map[moraine.JobID]int // downloads under way, which expiry waits for
 	running map[moraine.JobID]bool
+	// attempts counts, for jobs in progress, how often a store cut them short.
+	attempts map[moraine.JobID]int
 }
 
 // New assembles a Service and touches nothing.
@@ -77,11 +79,11 @@ func New(cfg Config) *Service {
 		cfg.FreeTier = 10 << 30
 	}
 	if cfg.Workers == 0 {
-		cfg.Workers = 2
+		cfg.Workers = 4
 	}
 	return &Service{
 		cfg: cfg, wake: make(chan struct{}, 1),
-		reading: make(map[moraine.JobID]int), running: make(map[moraine.JobID]bool),
+		reading: make(map[moraine.JobID]int), running: make(map[moraine.JobID]bool), attempts: make(map[moraine.JobID]int),
 	}
 }
 
