@@ -135,7 +135,7 @@ func (s *Server) serve(c *call) error {
 	if c.target, err = s.routes.route(c.r.Method, rawPath); err != nil {
 		return err
 	}
-	c.event.Operation, c.event.Vault = c.target.op.name, c.target.vault
+	c.event.Operation, c.event.Vault = c.target.op.name, c.target.vault[:min(len(c.target.vault), moraine.VaultNameMax)]
 	if c.query, err = sigv4.ParseQuery(rawQuery); err != nil {
 		return err
 	}

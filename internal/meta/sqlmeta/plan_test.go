@@ -15,7 +15,8 @@ var scans = map[string]string{
 	"SELECT vault_id FROM dead_vaults":                                             "SCAN dead_vaults USING COVERING INDEX sqlite_autoindex_dead_vaults_1",
 	"SELECT ready_ms FROM jobs":                                                    "SCAN jobs USING COVERING INDEX jobs_ready",
 	"SELECT first_byte, size, blob_id, ref, tree_hash, body_id FROM extents ORDER": "SCAN extents USING INDEX sqlite_autoindex_extents_1",
-	"SELECT state, count(*) FROM jobs":                                             "SCAN jobs USING COVERING INDEX jobs_due",
+	"SELECT archive_id, vault_id, body_id, size, created_ms, deleted_ms, tree_hash, description FROM archives WHERE deleted_ms IS NULL": "SCAN archives USING INDEX sqlite_autoindex_archives_1",
+	"SELECT state, count(*) FROM jobs": "SCAN jobs USING COVERING INDEX jobs_due",
 }
 
 // TestPlans looks at how every query runs: by an index, unless the list says
