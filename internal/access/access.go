@@ -114,6 +114,11 @@ func (g *Grant) Lookup() (moraine.Vault, bool) { return g.vault, g.found }
 // an error of kind Denied (glacier-api §1.3, access-control §4.2, §5.4);
 // whether the vault exists is for those to know who are admitted.
 func (a *Authority) Admit(tx meta.Tx, c Call, act Act) (Grant, error) {
+	principal, err := c.Principal.Fresh(tx)
+	if err != nil {
+		return Grant{}, err
+	}
+	c.Principal = principal
 	g, docs, err := a.resolve(tx, &c, &act)
 	if err != nil {
 		return g, err
@@ -121,7 +126,13 @@ func (a *Authority) Admit(tx meta.Tx, c Call, act Act) (Grant, error) {
 	if docs == nil && c.Principal.Root && g.Account == c.Principal.Account {
 		return g, nil // there is no Deny to look for
 	}
-	return g, a.decide(tx, &c, &act, &g, docs)
+	err = a.decide(tx, &c, &act, &g, docs)
+	if g.Account != c.Principal.Account && moraine.IsKind(err, moraine.Denied) {
+		// A stranger hears the same whether or not the account, the vault or a
+		// policy exists.
+		err = moraine.Wrap(err, moraine.Denied, "Access denied for account ID: %s", c.Account)
+	}
+	return g, err
 }
 
 // resolve finds the owner of what an act is on, the vault and its documents.
@@ -137,13 +148,6 @@ func (a *Authority) resolve(tx meta.Tx, c *Call, act *Act) (Grant, *documents, e
 	docs, err := a.find(tx, &g)
 	if err != nil {
 		return g, nil, err
-	}
-	if g.Account != own && !g.found {
-		if _, err := tx.Accounts().Get(g.Account); errors.Is(err, meta.ErrNotFound) {
-			return g, nil, foreign(c.Account)
-		} else if err != nil {
-			return g, nil, err
-		}
 	}
 	return g, docs, nil
 }

@@ -35,7 +35,11 @@ func resource(act *Act, g *Grant) string {
 	case "ListProvisionedCapacity", "PurchaseProvisionedCapacity":
 		return prefix + "provisioned-capacity"
 	}
-	return moraine.VaultARN(g.region, g.Account, act.Vault) // of ListVaults, with no name
+	name := act.Vault // of ListVaults, none
+	if len(name) > moraine.VaultNameMax {
+		name = name[:moraine.VaultNameMax] // such a vault cannot exist, and patterns need not walk all of it
+	}
+	return moraine.VaultARN(g.region, g.Account, name)
 }
 
 // isAccount reports whether an account segment is twelve digits.

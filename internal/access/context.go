@@ -37,8 +37,8 @@ func (a *Authority) describe(tx meta.Tx, c *policy.Context, call *Call, act *Act
 	c.Add(keyViaService, "false")
 	c.Add(keySecureTransport, strconv.FormatBool(call.Secure))
 	addText(c, keySourceIP, call.Source)
-	addText(c, keyUserAgent, call.UserAgent)
-	addText(c, keyReferer, call.Referer)
+	addText(c, keyUserAgent, Clip(call.UserAgent))
+	addText(c, keyReferer, Clip(call.Referer))
 	if docs != nil {
 		for _, t := range docs.tags {
 			c.Add(keyGlacierTag+t.Key, t.Value)
@@ -74,3 +74,9 @@ func addText(c *policy.Context, key, value string) {
 func AgeDays(a *moraine.Archive, now time.Time) int64 {
 	return int64(max(now.Sub(a.Created), 0) / (24 * time.Hour))
 }
+
+// headerMax bounds what conditions see of a header that clients choose freely.
+const headerMax = 1024
+
+// Clip cuts such a header to its bound.
+func Clip(s string) string { return s[:min(len(s), headerMax)] }

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"moraine"
+	"moraine/internal/meta"
 	"moraine/internal/policy"
 )
 
@@ -30,8 +31,21 @@ type Principal struct {
 	// Issued is when the session of a temporary key began; zero for a long-term
 	// key.
 	Issued time.Time
+	// Renew confirms, inside the transaction that acts, that the key of the
+	// request may still be used, and returns the principal as its policies are
+	// there. A long request must not outlive a revocation. Nil for a principal
+	// that nothing in the rows can change.
+	Renew func(tx meta.Tx) (Principal, error)
 	// SourceIdentity was set when the role was assumed, else empty.
 	SourceIdentity string
+}
+
+// Fresh returns p as it is now, or why it may no longer act.
+func (p *Principal) Fresh(tx meta.Tx) (Principal, error) {
+	if p.Renew == nil {
+		return *p, nil
+	}
+	return p.Renew(tx)
 }
 
 // Caller is the principal as the evaluator names it.

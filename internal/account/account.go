@@ -14,6 +14,7 @@ package account
 import (
 	"crypto/rand"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -44,7 +45,7 @@ func (r Root) Validate() error {
 		return fmt.Errorf("account id %q is not twelve digits", r.Account)
 	}
 	if n := len(r.KeyID); n < 16 || n > 128 || strings.Trim(r.KeyID, "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789") != "" {
-		return fmt.Errorf("access key id %q is not 16 to 128 capital letters and digits", r.KeyID)
+		return errors.New("the access key id is not 16 to 128 capital letters and digits; was it swapped with the secret?")
 	}
 	if len(r.Secret) < 16 {
 		return fmt.Errorf("the secret access key has %d characters, at least 16 are needed", len(r.Secret))

@@ -35,7 +35,7 @@ type compiled struct {
 
 // Bounds of what a Directory remembers.
 const (
-	compiledMax = 4096
+	compiledMax = 256
 	usedMax     = 65_536
 )
 
@@ -68,11 +68,13 @@ func (d *Directory) Lookup(ctx context.Context, keyID, token string) (sigv4.Key,
 		if err != nil {
 			return err
 		}
-		p, err := d.principal(tx, row.Account, row.Owner)
+		p, revision, err := d.principal(tx, row.Account, row.Owner)
 		if err != nil {
 			return err
 		}
-		key.Secret, key.Subject = sigv4.Secret(plain), &subject{*p}
+		key.Secret, key.Subject = sigv4.Secret(plain), &subject{d.renewed(*p, revision, func(tx meta.Tx) (access.Principal, error) {
+			return stillActive(tx, keyID)
+		})}
 		return nil
 	})
 	return key, unknown(err)
@@ -87,12 +89,26 @@ func (d *Directory) lookupSession(ctx context.Context, keyID, token string) (sig
 	}
 	key := sigv4.Key{ID: keyID, Secret: sigv4.Secret(s.Secret), Token: sigv4.Secret(token), Expires: s.expires()}
 	err = d.rows.View(ctx, func(tx meta.Tx) error {
-		p, err := d.principal(tx, s.Account, s.Subject)
+		p, revision, err := d.principal(tx, s.Account, s.Subject)
 		if err != nil {
 			return err
 		}
 		inSession, err := narrow(tx, *p, s)
-		key.Subject = &subject{inSession}
+		key.Subject = &subject{d.renewed(inSession, revision, func(tx meta.Tx) (access.Principal, error) {
+			p, err := current(tx, s.Account, s.Subject)
+			if err != nil {
+				return p, err
+			}
+			return narrow(tx, p, s)
+		})}
+		if renew := key.Subject.(*subject).principal.Renew; renew != nil {
+			key.Subject.(*subject).principal.Renew = func(tx meta.Tx) (access.Principal, error) {
+				if !d.now().Before(s.expires()) {
+					return access.Principal{}, sigv4.Refuse("A16")
+				}
+				return renew(tx)
+			}
+		}
 		return err
 	})
 	return key, unknown(err)
@@ -113,26 +129,77 @@ func rootPrincipal(a moraine.AccountID) access.Principal {
 	return access.Principal{Account: a, ARN: rootARN(a), Root: true}
 }
 
+// renewed gives p the means to confirm itself later: as long as the account has
+// the revision at which p was compiled nothing has changed, else again finds
+// out. What again returns is not cached: the transaction that asks may see
+// changes that are never committed.
+func (d *Directory) renewed(p access.Principal, revision int64, again func(tx meta.Tx) (access.Principal, error)) access.Principal {
+	same := p
+	p.Renew = func(tx meta.Tx) (access.Principal, error) {
+		account, err := tx.Accounts().Get(same.Account)
+		switch {
+		case errors.Is(err, meta.ErrNotFound):
+			return access.Principal{}, sigv4.Refuse("A14")
+		case err != nil:
+			return access.Principal{}, err
+		case account.Revision == revision:
+			return same, nil
+		}
+		changed, err := again(tx)
+		if errors.Is(err, meta.ErrNotFound) || errors.Is(err, sigv4.ErrUnknownKey) {
+			err = sigv4.Refuse("A14")
+		}
+		return changed, err
+	}
+	return p
+}
+
+// stillActive compiles the owner of a key anew, unless the key is gone or
+// inactive.
+func stillActive(tx meta.Tx, keyID string) (access.Principal, error) {
+	row, err := tx.AccessKeys().Get(keyID)
+	if err != nil {
+		return access.Principal{}, err
+	}
+	if !row.Active {
+		return access.Principal{}, sigv4.ErrUnknownKey
+	}
+	return current(tx, row.Account, row.Owner)
+}
+
+// current compiles a principal as it is in tx.
+func current(tx meta.Tx, a moraine.AccountID, id string) (access.Principal, error) {
+	if id == string(a) {
+		return rootPrincipal(a), nil
+	}
+	p, err := compile(tx, id)
+	if err != nil {
+		return access.Principal{}, err
+	}
+	return *p, nil
+}
+
 // principal returns the principal with a unique id, compiled at most once per
-// revision of the account. The result is shared.
-func (d *Directory) principal(tx meta.Tx, a moraine.AccountID, id string) (*access.Principal, error) {
+// revision of the account, and that revision. The result is shared. tx is a
+// view: what is remembered here is committed.
+func (d *Directory) principal(tx meta.Tx, a moraine.AccountID, id string) (*access.Principal, int64, error) {
 	account, err := tx.Accounts().Get(a)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	if id == string(a) {
 		p := rootPrincipal(a)
-		return &p, nil
+		return &p, account.Revision, nil
 	}
 	d.mu.Lock()
 	known, ok := d.compiled[id]
 	d.mu.Unlock()
 	if ok && known.revision == account.Revision {
-		return known.principal, nil
+		return known.principal, known.revision, nil
 	}
 	p, err := compile(tx, id)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -141,7 +208,7 @@ func (d *Directory) principal(tx meta.Tx, a moraine.AccountID, id string) (*acce
 	}
 	// An older snapshot may overwrite a newer one here; its revision tells.
 	d.compiled[id] = compiled{account.Revision, p}
-	return p, nil
+	return p, account.Revision, nil
 }
 
 // Principal returns whom a verified request speaks for, and notes the use of
@@ -188,9 +255,9 @@ func (d *Directory) Run(ctx context.Context) error {
 		case <-ctx.Done():
 			return d.flush(context.WithoutCancel(ctx))
 		case <-tick.C:
-			if err := d.flush(ctx); err != nil && moraine.KindOf(err) != moraine.Unavailable {
-				return err
-			}
+			// Uses that could not be written down are kept for the next time;
+			// nothing that clients need depends on them.
+			_ = d.flush(ctx)
 		}
 	}
 }

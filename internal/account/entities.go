@@ -43,10 +43,10 @@ func (s *Service) Create(ctx context.Context, c Call, n NewEntity) (*Entity, err
 	a := c.Principal.Account
 	arn := entityARN(a, n.Kind, n.Path, n.Name)
 	return update(ctx, s, func(tx meta.Tx) (*Entity, error) {
-		if err := s.authorize(&c, "iam:Create"+r.title, arn, boundaryKey(n.Boundary)...); err != nil {
+		if err := s.authorize(tx, &c, "iam:Create"+r.title, arn, append(boundaryKey(n.Boundary), requestTags(n.Tags)...)...); err != nil {
 			return nil, err
 		}
-		if err := s.mayTag(&c, r.title, arn, n.Tags); err != nil {
+		if err := s.mayTag(tx, &c, r.title, arn, n.Tags); err != nil {
 			return nil, err
 		}
 		if err := vacant(tx, a, n.Kind, n.Name); err != nil {
@@ -72,11 +72,11 @@ func (s *Service) Create(ctx context.Context, c Call, n NewEntity) (*Entity, err
 }
 
 // mayTag wants whoever makes a thing with tags to be allowed to tag it.
-func (s *Service) mayTag(c *Call, title, arn string, tags []moraine.Tag) error {
+func (s *Service) mayTag(tx meta.Tx, c *Call, title, arn string, tags []moraine.Tag) error {
 	if len(tags) == 0 {
 		return nil
 	}
-	return s.authorize(c, "iam:Tag"+title, arn)
+	return s.authorize(tx, c, "iam:Tag"+title, arn, requestTags(tags)...)
 }
 
 // vacant wants the name to be free and the account to have room.
@@ -108,8 +108,9 @@ func (s *Service) admit(tx meta.Tx, c *Call, action string, kind moraine.Identit
 	arn := entityARN(c.Principal.Account, kind, "/", name)
 	if err == nil {
 		arn = e.ARN
+		extra = append(extra[:len(extra):len(extra)], resourceTags(e.Tags)...)
 	}
-	if refused := s.authorize(c, action, arn, extra...); refused != nil {
+	if refused := s.authorize(tx, c, action, arn, extra...); refused != nil {
 		return nil, refused
 	}
 	return e, err
@@ -158,7 +159,7 @@ type Entities struct {
 func (s *Service) List(ctx context.Context, c Call, kind moraine.IdentityKind, prefix string, p Page) (Entities, error) {
 	a := c.Principal.Account
 	return view(ctx, s, func(tx meta.Tx) (Entities, error) {
-		if err := s.authorize(&c, "iam:List"+rules[kind].title+"s", entityARN(a, kind, prefixOrRoot(prefix), "")); err != nil {
+		if err := s.authorize(tx, &c, "iam:List"+rules[kind].title+"s", entityARN(a, kind, prefixOrRoot(prefix), "")); err != nil {
 			return Entities{}, err
 		}
 		page, next, err := pageOf(tx, a, kind, p, func(row moraine.Identity) (*Entity, bool, error) {
@@ -201,7 +202,7 @@ func (s *Service) Rename(ctx context.Context, c Call, kind moraine.IdentityKind,
 		e.ARN = entityARN(e.Account, kind, e.Path, e.Name)
 		// The target is another name for the evaluator: whoever may rename one
 		// entity may not take the place of any other.
-		if err := s.authorize(&c, "iam:Update"+r.title, e.ARN); err != nil {
+		if err := s.authorize(tx, &c, "iam:Update"+r.title, e.ARN); err != nil {
 			return err
 		}
 		if renamed && !strings.EqualFold(newName, name) {
@@ -254,17 +255,21 @@ func free(tx meta.Tx, e *Entity) error {
 
 // Tag adds tags to a user or role.
 func (s *Service) Tag(ctx context.Context, c Call, kind moraine.IdentityKind, name string, tags []moraine.Tag) error {
-	return s.retag(ctx, c, "iam:Tag", kind, name, func(old []moraine.Tag) ([]moraine.Tag, error) { return mergeTags(old, tags) })
+	return s.retag(ctx, c, "iam:Tag", kind, name, requestTags(tags), func(old []moraine.Tag) ([]moraine.Tag, error) { return mergeTags(old, tags) })
 }
 
 // Untag removes the tags with these keys.
 func (s *Service) Untag(ctx context.Context, c Call, kind moraine.IdentityKind, name string, keys []string) error {
-	return s.retag(ctx, c, "iam:Untag", kind, name, func(old []moraine.Tag) ([]moraine.Tag, error) { return dropTags(old, keys), nil })
+	var said []string
+	for _, key := range keys {
+		said = append(said, keyTagKeys, key)
+	}
+	return s.retag(ctx, c, "iam:Untag", kind, name, said, func(old []moraine.Tag) ([]moraine.Tag, error) { return dropTags(old, keys), nil })
 }
 
-func (s *Service) retag(ctx context.Context, c Call, verb string, kind moraine.IdentityKind, name string, fn func([]moraine.Tag) ([]moraine.Tag, error)) error {
+func (s *Service) retag(ctx context.Context, c Call, verb string, kind moraine.IdentityKind, name string, said []string, fn func([]moraine.Tag) ([]moraine.Tag, error)) error {
 	return s.change(ctx, func(tx meta.Tx) error {
-		e, err := s.admit(tx, &c, verb+rules[kind].title, kind, name)
+		e, err := s.admit(tx, &c, verb+rules[kind].title, kind, name, said...)
 		if err != nil {
 			return err
 		}
@@ -339,7 +344,13 @@ func (s *Service) DropBoundary(ctx context.Context, c Call, kind moraine.Identit
 
 func (s *Service) rebound(ctx context.Context, c Call, action string, kind moraine.IdentityKind, name, arn string) error {
 	err := s.change(ctx, func(tx meta.Tx) error {
-		e, err := s.admit(tx, &c, action, kind, name, boundaryKey(arn)...)
+		concerned := arn
+		if concerned == "" { // the one that is to go
+			if e, err := find(tx, c.Principal.Account, kind, name); err == nil {
+				concerned = e.Boundary
+			}
+		}
+		e, err := s.admit(tx, &c, action, kind, name, boundaryKey(concerned)...)
 		if err != nil {
 			return err
 		}

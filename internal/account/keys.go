@@ -176,7 +176,7 @@ func (s *Service) KeyUse(ctx context.Context, c Call, keyID string) (Key, error)
 			}
 			k.UserName, arn = u.ARN[lastSlash(u.ARN):], u.ARN
 		}
-		if err := s.authorize(&c, "iam:GetAccessKeyLastUsed", arn); err != nil {
+		if err := s.authorize(tx, &c, "iam:GetAccessKeyLastUsed", arn); err != nil {
 			return Key{}, err
 		}
 		if !known {

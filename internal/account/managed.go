@@ -35,10 +35,10 @@ func (s *Service) CreatePolicy(ctx context.Context, c Call, n NewPolicy) (*Manag
 	a := c.Principal.Account
 	arn := entityARN(a, moraine.PolicyIdentity, n.Path, n.Name)
 	return update(ctx, s, func(tx meta.Tx) (*Managed, error) {
-		if err := s.authorize(&c, "iam:CreatePolicy", arn); err != nil {
+		if err := s.authorize(tx, &c, "iam:CreatePolicy", arn, requestTags(n.Tags)...); err != nil {
 			return nil, err
 		}
-		if err := s.mayTag(&c, "Policy", arn, n.Tags); err != nil {
+		if err := s.mayTag(tx, &c, "Policy", arn, n.Tags); err != nil {
 			return nil, err
 		}
 		if err := vacant(tx, a, moraine.PolicyIdentity, n.Name); err != nil {
@@ -72,7 +72,7 @@ func (s *Service) admitPolicy(tx meta.Tx, c *Call, action, arn string) (*Managed
 	if err := checkPolicyARN(arn); err != nil {
 		return nil, err
 	}
-	if err := s.authorize(c, action, arn); err != nil {
+	if err := s.authorize(tx, c, action, arn); err != nil {
 		return nil, err
 	}
 	return findManaged(tx, c.Principal.Account, arn)
@@ -143,7 +143,7 @@ type PolicyList struct {
 func (s *Service) Policies(ctx context.Context, c Call, q PolicyList) (list []*Managed, next string, err error) {
 	a := c.Principal.Account
 	list, err = view(ctx, s, func(tx meta.Tx) (page []*Managed, err error) {
-		if err := s.authorize(&c, "iam:ListPolicies", entityARN(a, moraine.PolicyIdentity, prefixOrRoot(q.PathPrefix), "")); err != nil {
+		if err := s.authorize(tx, &c, "iam:ListPolicies", entityARN(a, moraine.PolicyIdentity, prefixOrRoot(q.PathPrefix), "")); err != nil {
 			return nil, err
 		}
 		switch q.Scope {

@@ -344,6 +344,10 @@ func TestRootKeys(t *testing.T) {
 	o.ok(o.SetKeyActive(ctx, root, "", other.KeyID, false))
 	o.ok(o.DeleteKey(ctx, root, "", other.KeyID))
 	wantCode(t, o.DeleteKey(ctx, root, "", second.ID), account.DeleteConflict, "The last active key")
+	if _, err := o.Get(ctx, root, user, "bob"); err == nil || !strings.Contains(err.Error(), "security token") {
+		t.Errorf("a request held since before its key was deleted: %v", err)
+	}
+	root = account.Call{Principal: o.must(o.Lookup(ctx, second.ID, ""))}
 	// What one account has, another does not see.
 	o.create(user, "bob")
 	k := o.key("bob")

@@ -116,14 +116,27 @@ func (s *Service) instant() time.Time { return s.now().UTC().Truncate(time.Milli
 func (s *Service) birth() time.Time { return s.now().UTC().Truncate(time.Second) }
 
 // authorize decides whether the caller may perform an action, in the form
-// "iam:CreateUser", on the entity with that ARN in its own account. extra are
-// pairs of condition keys and values.
-func (s *Service) authorize(c *Call, action, arn string, extra ...string) error {
+// "iam:CreateUser", on the entity with that ARN in its own account, as caller
+// and policies are in the transaction that acts. extra are pairs of condition keys and values.
+func (s *Service) authorize(tx meta.Tx, c *Call, action, arn string, extra ...string) error {
+	fresh, err := c.Principal.Fresh(tx)
+	if err != nil {
+		return err
+	}
+	c.Principal = fresh
 	p := &c.Principal
 	r := policy.Request{Principal: p.Caller(), Action: action, Resource: arn, Owner: string(p.Account), Now: s.now()}
 	r.Context = described(c, p.Account)
+	var tagKeys []string
 	for i := 0; i+1 < len(extra); i += 2 {
+		if extra[i] == keyTagKeys {
+			tagKeys = append(tagKeys, extra[i+1])
+			continue
+		}
 		r.Context.Add(extra[i], extra[i+1])
+	}
+	if len(tagKeys) > 0 {
+		r.Context.AddSet(keyTagKeys, tagKeys)
 	}
 	policies := p.Policies()
 	d := policy.Evaluate(&r, &policies)
@@ -131,6 +144,27 @@ func (s *Service) authorize(c *Call, action, arn string, extra ...string) error 
 		return denied("%s", d.Denial(&r))
 	}
 	return nil
+}
+
+// keyTagKeys is the one condition key with many values.
+const keyTagKeys = "aws:TagKeys"
+
+// requestTags are the condition keys of tags that a request carries.
+func requestTags(tags []moraine.Tag) []string {
+	var pairs []string
+	for _, t := range tags {
+		pairs = append(pairs, "aws:RequestTag/"+t.Key, t.Value, keyTagKeys, t.Key)
+	}
+	return pairs
+}
+
+// resourceTags are the condition keys of the tags of an entity.
+func resourceTags(tags []moraine.Tag) []string {
+	var pairs []string
+	for _, t := range tags {
+		pairs = append(pairs, "aws:ResourceTag/"+t.Key, t.Value, "iam:ResourceTag/"+t.Key, t.Value)
+	}
+	return pairs
 }
 
 // described is the context of a call with what is known of the principal.

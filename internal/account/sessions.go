@@ -131,6 +131,11 @@ func checkDuration(d, limit time.Duration) error {
 // assumable returns the role if the caller may assume it. Whoever may not does
 // not learn whether there is one.
 func (s *Service) assumable(tx meta.Tx, c *Call, a *AssumeRole) (*Entity, error) {
+	fresh, err := c.Principal.Fresh(tx)
+	if err != nil {
+		return nil, err
+	}
+	c.Principal = fresh
 	name, err := arn.Parse(a.RoleARN)
 	if err != nil || name.Service != "iam" || !strings.HasPrefix(name.Resource, "role/") {
 		return nil, failf(ValidationError, "%s is invalid", echo(a.RoleARN))
@@ -190,8 +195,13 @@ func (s *Service) trusts(c *Call, role *Entity, a *AssumeRole, action string) bo
 	if a.SourceIdentity != "" {
 		r.Context.Add("sts:SourceIdentity", a.SourceIdentity)
 	}
+	var tagKeys []string
 	for _, t := range a.Tags {
 		r.Context.Add("aws:RequestTag/"+t.Key, t.Value)
+		tagKeys = append(tagKeys, t.Key)
+	}
+	if len(tagKeys) > 0 {
+		r.Context.AddSet(keyTagKeys, tagKeys)
 	}
 	foreign := r
 	foreign.Owner = "foreign"

@@ -68,7 +68,7 @@ func (s *Service) Simulate(ctx context.Context, c Call, q Simulation) ([]Simulat
 // simulated returns the principal of a user or role; for a group, one that has
 // the group's policies alone.
 func (s *Service) simulated(tx meta.Tx, c *Call, source string) (*access.Principal, error) {
-	if err := s.authorize(c, "iam:SimulatePrincipalPolicy", source); err != nil {
+	if err := s.authorize(tx, c, "iam:SimulatePrincipalPolicy", source); err != nil {
 		return nil, err
 	}
 	a, err := arn.Parse(source)

@@ -12,7 +12,7 @@ import (
 // GetAccountSummary.
 func (s *Service) Summary(ctx context.Context, c Call) (map[string]int, error) {
 	return view(ctx, s, func(tx meta.Tx) (map[string]int, error) {
-		if err := s.authorize(&c, "iam:GetAccountSummary", "*"); err != nil {
+		if err := s.authorize(tx, &c, "iam:GetAccountSummary", "*"); err != nil {
 			return nil, err
 		}
 		m := map[string]int{
@@ -48,7 +48,7 @@ func (s *Service) Nothing(ctx context.Context, c Call, operation string, kind mo
 		if !strings.HasPrefix(operation, "ListVirtual") && !strings.HasPrefix(operation, "ListAccount") {
 			resource = c.Principal.ARN
 		}
-		return nil, s.authorize(&c, "iam:"+operation, resource)
+		return nil, s.authorize(tx, &c, "iam:"+operation, resource)
 	})
 	return err
 }

@@ -148,7 +148,7 @@ func (s *Server) serve(c *call) error {
 	if c.target, err = s.routes.route(c.r.Method, rawPath); err != nil {
 		return err
 	}
-	c.event.Operation, c.event.Vault = c.target.op.name, c.target.vault
+	c.event.Operation, c.event.Vault = c.target.op.name, c.target.vault[:min(len(c.target.vault), moraine.VaultNameMax)]
 	if c.query, err = sigv4.ParseQuery(rawQuery); err != nil {
 		return err
 	}
@@ -199,7 +199,7 @@ func (c *call) bytesIn() int64 {
 // must be complete within one window.
 func (s *Server) verify(c *call) (*sigv4.Result, error) {
 	streamed := c.target.op.streamed
-	if !streamed && c.r.ContentLength > 0 {
+	if !streamed && c.r.ContentLength != 0 {
 		control := http.NewResponseController(c.w.ResponseWriter)
 		if err := control.SetReadDeadline(time.Now().Add(s.cfg.BodyWindow)); err != nil {
 			return nil, err

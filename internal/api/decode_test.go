@@ -61,7 +61,7 @@ func TestToWire(t *testing.T) {
 			t.Errorf("kind %v becomes %+v", kind, e)
 		}
 		want := "said to clients"
-		if kind == moraine.Internal {
+		if kind == moraine.Internal || kind == moraine.Corrupt {
 			want = internalMessage
 		}
 		if e.Message != want || strings.Contains(string(e.body()), "private") {

@@ -63,7 +63,8 @@ func toWire(err error) wireError {
 	var known *moraine.Error
 	if errors.As(err, &known) {
 		w = wireKinds[known.Kind]
-		if known.Kind != moraine.Internal {
+		// What is damaged, and where, is for the operator.
+		if known.Kind != moraine.Internal && known.Kind != moraine.Corrupt {
 			message = known.Message
 		}
 	}

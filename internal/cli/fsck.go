@@ -46,6 +46,7 @@ not be finished.`),
 		fmt.Fprintf(e.stdout, "blobs whole: %d (%d bytes)\nplaces damaged: %d\n", res.Blobs, res.Bytes, res.Places)
 		fmt.Fprintf(e.stdout, "orphans: %d (%d bytes)\nreferences mended: %d\n", res.Orphans, res.OrphanBytes, res.Mended)
 		fmt.Fprintf(e.stdout, "extents present: %d\nextents missing: %d\nextents damaged: %d\n", res.Extents, res.Missing, res.Damaged)
+		fmt.Fprintf(e.stdout, "archives complete: %d\narchives incomplete: %d\n", res.Archives, res.Incomplete)
 		if !res.Clean() {
 			return &exit{exitFailed, errors.New("something is lost or damaged, see above; restore it from a backup")}
 		}

@@ -145,7 +145,7 @@ func lifetimeSettings() []Setting {
 			"How often a vault that was written to is inventoried. 0s: inventories and vault figures are always current.",
 			func(c *Config) *time.Duration { return &c.InventoryInterval }),
 		duration("orphan.grace", "24h",
-			"Age from which on bytes that no row names are deleted. Crashes leave a few; rows put back from an older backup leave every later archive, so raise it, to 8760h say, before you start on such rows.",
+			"How long bytes must have been found without a row before they are deleted. Crashes leave a few; rows put back from an older backup leave every later archive, so raise it, to 8760h say, before you start on such rows.",
 			func(c *Config) *time.Duration { return &c.OrphanGrace }),
 		size("retrieval.free_tier", "10GiB",
 			"What the data retrieval policy FreeTier lets an account retrieve in a region each month; a thirtieth of it each day.",

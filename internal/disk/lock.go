@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -26,6 +27,9 @@ func (e *LockedError) Error() string {
 // process however it ends.
 type FileLock struct {
 	f *os.File
+	// dir is the directory of the file, locked as well: a lock file that is
+	// removed and made again must not let a second process in.
+	dir *os.File
 }
 
 // holderMax bounds what is read of a lock file.
@@ -45,7 +49,28 @@ func Lock(path string) (*FileLock, error) {
 		_ = f.Close()
 		return nil, err
 	}
+	if err := l.lockDir(filepath.Dir(path)); err != nil {
+		_ = f.Close()
+		return nil, err
+	}
 	return l, nil
+}
+
+func (l *FileLock) lockDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	err = unix.Flock(int(d.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+	if errors.Is(err, unix.EWOULDBLOCK) {
+		err = &LockedError{Path: dir, Holder: "another process, whose lock file was removed"}
+	}
+	if err != nil {
+		_ = d.Close()
+		return err
+	}
+	l.dir = d
+	return nil
 }
 
 func lock(f *os.File) (*FileLock, error) {
@@ -75,7 +100,7 @@ func lock(f *os.File) (*FileLock, error) {
 }
 
 // Close releases the lock.
-func (l *FileLock) Close() error { return l.f.Close() }
+func (l *FileLock) Close() error { return errors.Join(l.dir.Close(), l.f.Close()) }
 
 // Free is the number of bytes that this user may still write to the file
 // system that holds path.

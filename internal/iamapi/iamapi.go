@@ -182,7 +182,7 @@ func (s *Server) serve(c *call, w http.ResponseWriter) (any, error) {
 
 // verify reads the body within the window and checks the signature.
 func (s *Server) verify(c *call, w http.ResponseWriter) error {
-	if c.r.ContentLength > 0 {
+	if c.r.ContentLength != 0 {
 		control := http.NewResponseController(w)
 		if err := control.SetReadDeadline(time.Now().Add(s.cfg.BodyWindow)); err != nil {
 			return err
@@ -226,7 +226,7 @@ func conditionKeys(c *call) map[string]string {
 	}
 	for key, header := range map[string]string{"aws:UserAgent": "User-Agent", "aws:Referer": "Referer"} {
 		if value := c.r.Header.Get(header); value != "" {
-			keys[key] = value
+			keys[key] = access.Clip(value)
 		}
 	}
 	return keys

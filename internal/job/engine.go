@@ -20,6 +20,9 @@ const (
 	pauseMax    = time.Minute // between looks when nothing is known to be due
 	retryPause  = time.Second // after a store failed
 	expiryBatch = 200
+	// attemptsMax is how often a process runs a job that a store cuts short:
+	// about twenty minutes, one lease after the other.
+	attemptsMax = 120
 )
 
 // Run executes jobs when they are due and drops finished ones when they
@@ -136,6 +139,11 @@ func (s *Service) work(ctx context.Context, j moraine.Job) {
 		delete(s.running, j.ID)
 	}()
 	err := s.rehearsedFailure()
+	defer func() {
+		if err == nil {
+			s.settled(j.ID)
+		}
+	}()
 	switch {
 	case err != nil:
 	case j.Retrieval != nil:
@@ -151,7 +159,7 @@ func (s *Service) work(ctx context.Context, j moraine.Job) {
 	case errors.Is(err, errLost):
 		s.cfg.Log.WarnContext(ctx, "job was taken over or is gone", "job", j.ID)
 		return
-	case moraine.IsKind(err, moraine.Unavailable):
+	case moraine.IsKind(err, moraine.Unavailable) && s.another(j.ID):
 		// The store may come back; the lease ends and the job is tried again.
 		s.cfg.Log.ErrorContext(ctx, "job put off", "job", j.ID, "err", err)
 		return
@@ -160,6 +168,26 @@ func (s *Service) work(ctx context.Context, j moraine.Job) {
 	if err := s.finish(ctx, &j, moraine.Failed, nil); err != nil && !errors.Is(err, errLost) {
 		s.cfg.Log.ErrorContext(ctx, "failed job not recorded", "job", j.ID, "err", err)
 	}
+}
+
+// another counts an attempt that a store cut short and reports whether there
+// may be one more. A place that can never be read must not keep a job, and a
+// worker, for ever (§7.5).
+func (s *Service) another(id moraine.JobID) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.attempts[id]++; s.attempts[id] < attemptsMax {
+		return true
+	}
+	delete(s.attempts, id)
+	return false
+}
+
+// settled forgets the attempts of a job.
+func (s *Service) settled(id moraine.JobID) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.attempts, id)
 }
 
 // errLost says that the job is no longer ours to change.
@@ -277,7 +305,8 @@ func (s *Service) Expire(ctx context.Context) error {
 		dropped := 0
 		var expired []moraine.Job
 		err := s.cfg.Meta.View(ctx, func(tx meta.Tx) (err error) {
-			expired, err = tx.Sweeps().ExpiredJobs(now, expiryBatch)
+			// Those being downloaded come first, and are passed over below.
+			expired, err = tx.Sweeps().ExpiredJobs(now, expiryBatch+s.downloads())
 			return err
 		})
 		if err != nil || len(expired) == 0 {

@@ -146,6 +146,13 @@ func (s *Service) isReading(id moraine.JobID) bool {
 	return s.reading[id] > 0
 }
 
+// downloads is how many jobs are being read.
+func (s *Service) downloads() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.reading)
+}
+
 // heldBody releases the job when it is closed.
 type heldBody struct {
 	io.ReadCloser

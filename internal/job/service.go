@@ -51,7 +51,7 @@ type Config struct {
 	FreeTier int64
 	// Scarcity of Expedited retrievals. Zero: there is none.
 	Scarcity Scarcity
-	// Workers is how many jobs run at the same time. Zero: 2.
+	// Workers is how many jobs run at the same time. Zero: 4.
 	Workers int
 }
 
@@ -61,9 +61,11 @@ type Service struct {
 	cfg  Config
 	wake chan struct{} // holds one token when the engine should look again
 
-	mu      sync.Mutex            // guards the rest
+	mu      sync.Mutex            // guards what follows
 	reading map[moraine.JobID]int // downloads under way, which expiry waits for
 	running map[moraine.JobID]bool
+	// attempts counts, for jobs in progress, how often a store cut them short.
+	attempts map[moraine.JobID]int
 
 	rehearsal rehearsal
 }
@@ -86,11 +88,11 @@ func New(cfg Config) *Service {
 		cfg.Finished = func() {}
 	}
 	if cfg.Workers == 0 {
-		cfg.Workers = 2
+		cfg.Workers = 4
 	}
 	return &Service{
 		cfg: cfg, wake: make(chan struct{}, 1),
-		reading: make(map[moraine.JobID]int), running: make(map[moraine.JobID]bool),
+		reading: make(map[moraine.JobID]int), running: make(map[moraine.JobID]bool), attempts: make(map[moraine.JobID]int),
 		rehearsal: rehearsal{delays: cfg.Delays, scarcity: cfg.Scarcity},
 	}
 }

@@ -28,13 +28,20 @@ type Policies struct {
 // checksMax is how many statements a request may cost (access-control §5.2).
 const checksMax = 10_000
 
+// stepsMax is how many steps the comparison of patterns may take for a request,
+// some tens of milliseconds: more than any honest policy needs, too few for one
+// that was written to keep a server busy (access-control §7.1).
+const stepsMax = 4 << 20
+
 // matchesUsual is how many statements match an ordinary request at most.
 const matchesUsual = 4
 
 // Evaluate decides a request by the algorithm of access-control §5.2. It is a
 // pure function: it neither changes nor keeps its arguments.
 func Evaluate(r *Request, p *Policies) Decision {
-	e := evaluation{request: r, policies: p, checksLeft: checksMax, matches: make([]match, 0, matchesUsual)}
+	own, steps := *r, stepsMax
+	own.steps = &steps
+	e := evaluation{request: &own, policies: p, checksLeft: checksMax, matches: make([]match, 0, matchesUsual)}
 	e.scanAll()
 	return e.decide()
 }
@@ -109,7 +116,12 @@ func (e *evaluation) scanOne(k Kind, p *Policy) {
 		}
 		e.checksLeft--
 		s := &p.Document.statements[i]
-		if c, ok := e.applies(s, k, p.Bindings); ok {
+		c, ok := e.applies(s, k, p.Bindings)
+		if *e.request.steps < 0 {
+			e.exhausted = true
+			return
+		}
+		if ok {
 			e.matches = append(e.matches, match{policy: p, statement: s, index: i, kind: k, class: c})
 		}
 	}

@@ -108,6 +108,11 @@ func (p *pattern) match(s string, r *Request) bool {
 	next, at := 0, 0
 	resume, anchor := -1, 0
 	for {
+		if r != nil && r.steps != nil {
+			if *r.steps--; *r.steps < 0 {
+				return false // the request is denied for it, whatever else matches
+			}
+		}
 		if next < len(p.tokens) && p.tokens[next].kind == tokenRun {
 			next++
 			if next == len(p.tokens) {

@@ -38,6 +38,10 @@ type Request struct {
 	Owner   string
 	Context Context
 	Now     time.Time // for aws:CurrentTime and aws:EpochTime
+
+	// steps is what is left of the budget for comparing patterns, which
+	// Evaluate gives its own copy; nil for no bound.
+	steps *int
 }
 
 // owner returns the account the resource belongs to.

@@ -31,17 +31,26 @@ type FsckResult struct {
 	Extents      int64 // pieces of archives, uploads and inventories whose bytes are there
 	Missing      int64 // pieces whose bytes are gone
 	Damaged      int64 // pieces whose bytes fail their check or are not those the row means
+	Archives     int64 // archives whose pieces make them up
+	Incomplete   int64 // archives whose pieces have gaps, or another size or tree hash
 }
 
-// Clean reports whether nothing is lost. Orphans are no damage: a crash leaves
-// them, and the server removes them.
-func (r *FsckResult) Clean() bool { return r.Missing == 0 && r.Damaged == 0 && r.Places == 0 }
+// Clean reports whether nothing is lost. Orphans are no damage, for a crash
+// leaves them, unless there is nothing else: then rows were lost.
+func (r *FsckResult) Clean() bool {
+	return r.Missing == 0 && r.Damaged == 0 && r.Places == 0 && r.Incomplete == 0 && !r.RowsLost()
+}
+
+// RowsLost reports whether there are bytes and no row names any.
+func (r *FsckResult) RowsLost() bool { return r.Orphans > 0 && r.Extents == 0 }
 
 // rowStore is a store of rows that can be checked.
 type rowStore interface {
 	meta.Store
 	// Check examines the structure of the store.
 	Check(ctx context.Context) error
+	// WalkArchives calls fn for every archive that is not deleted.
+	WalkArchives(ctx context.Context, fn func(moraine.Archive) error) error
 }
 
 // blobStore is a store of blobs that can be checked.
@@ -103,7 +112,54 @@ func (c *check) run(ctx context.Context) error {
 	if err := c.walkRows(ctx); err != nil {
 		return fmt.Errorf("read the rows: %w", err)
 	}
+	if err := c.walkArchives(ctx); err != nil {
+		return fmt.Errorf("read the archives: %w", err)
+	}
+	if c.res.RowsLost() {
+		c.say("no row names any of the blobs: the rows were lost, or are those of another store")
+	}
 	return nil
+}
+
+// walkArchives asks whether the pieces of each archive make it up.
+func (c *check) walkArchives(ctx context.Context) error {
+	return c.rows.WalkArchives(ctx, func(a moraine.Archive) error {
+		var pieces []moraine.Extent
+		err := c.rows.View(ctx, func(tx meta.Tx) (err error) {
+			pieces, err = tx.Bodies().Extents(a.Body, 0, moraine.PartsMax+1)
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		if flaw := incomplete(&a, pieces); flaw != "" {
+			c.res.Incomplete++
+			c.say("incomplete: archive %s: %s", a.ID, flaw)
+			return nil
+		}
+		c.res.Archives++
+		return nil
+	})
+}
+
+// incomplete says what keeps pieces from making up an archive, "" if nothing.
+func incomplete(a *moraine.Archive, pieces []moraine.Extent) string {
+	var tree treehash.Combiner
+	var next int64
+	for _, e := range pieces {
+		if e.First != next {
+			return fmt.Sprintf("bytes %d-%d have no row", next, e.First-1)
+		}
+		tree.Add(e.TreeHash)
+		next = e.First + e.Size
+	}
+	switch {
+	case next != a.Size:
+		return fmt.Sprintf("its pieces have %d bytes, it has %d", next, a.Size)
+	case tree.Root() != a.TreeHash:
+		return fmt.Sprintf("its pieces have tree hash %s, it has %s", tree.Root(), a.TreeHash)
+	}
+	return ""
 }
 
 func (c *check) say(format string, args ...any) {

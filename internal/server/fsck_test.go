@@ -77,7 +77,7 @@ func packFile(t *testing.T, dir, suffix string) string {
 func TestFsckClean(t *testing.T) {
 	t.Parallel()
 	res, findings := fsck(t, stocked(t), false)
-	want := server.FsckResult{Blobs: 2, Bytes: 3<<20 + 1001, Extents: 2}
+	want := server.FsckResult{Blobs: 2, Bytes: 3<<20 + 1001, Extents: 2, Archives: 2}
 	if res != want || findings != "" || !res.Clean() {
 		t.Errorf("got %+v %s, want %+v", res, findings, want)
 	}
@@ -118,7 +118,7 @@ func TestFsckFindsLoss(t *testing.T) {
 		t.Fatal(err)
 	}
 	res, findings := fsck(t, dir, true)
-	want := server.FsckResult{Blobs: 1, Bytes: 1000, Extents: 1, Missing: 1}
+	want := server.FsckResult{Blobs: 1, Bytes: 1000, Extents: 1, Missing: 1, Archives: 2}
 	if res != want || res.Clean() || !strings.Contains(findings, "missing: bytes 0-3145728 of body ") {
 		t.Errorf("got %+v %s, want %+v", res, findings, want)
 	}

@@ -34,6 +34,9 @@ func CheckTransport(r *http.Request) error {
 	if err := checkHeaders(r); err != nil {
 		return err
 	}
+	if coding := r.Header.Get("Content-Encoding"); coding != "" && !strings.EqualFold(coding, "identity") {
+		return Refuse("T11", "Content-Encoding is not supported") // nothing is ever decompressed (§7.2)
+	}
 	path, query := splitTarget(r.RequestURI)
 	if !safePath(path) {
 		return Refuse("T4")

@@ -153,6 +153,7 @@ func TestCatalogue(t *testing.T) {
 		{"T9", after(upload(), func(r *http.Request) { r.ContentLength = 0; r.Header.Del("Content-Length") }), true, "T9", m400, missing, "Required parameter missing: Content-Length"},
 		{"T10", after(get(), set("Range", "bytes=é")), false, "T10", m400, badParam, "Invalid Range: value must be printable ASCII"},
 		{"T11", after(get(), add("?"+strings.Repeat("a", 8<<10+1))), false, "T11", m400, "BadRequest", "Query string is too large"},
+		{"T11 coding", after(get(), set("Content-Encoding", "gzip")), false, "T11", m400, "BadRequest", "Content-Encoding is not supported"},
 
 		{"A1", request("GET", "/-/vaults", ""), false, "A1", m400, "MissingAuthenticationTokenException", "Request is missing Authentication Token"},
 		{"A1 blank", after(get(), set("Authorization", " ")), false, "A1", m400, "MissingAuthenticationTokenException", "Request is missing Authentication Token"},

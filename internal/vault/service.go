@@ -11,6 +11,7 @@ package vault
 
 import (
 	"log/slog"
+	"sync"
 	"time"
 
 	"moraine"
@@ -37,8 +38,8 @@ type Config struct {
 	// Retention is how long an open upload lives without activity, and how
 	// long an ended one is remembered. Zero: moraine.Retention.
 	Retention time.Duration
-	// OrphanGrace is the age a blob that no row names must have before it is
-	// deleted. Zero: 24 hours.
+	// OrphanGrace is how long a blob must have been found without a row before
+	// it is deleted. Zero: 24 hours.
 	OrphanGrace time.Duration
 }
 
@@ -47,6 +48,9 @@ type Config struct {
 type Service struct {
 	cfg  Config
 	wake chan struct{} // holds one token when the sweep should look again
+
+	suspectsMu sync.Mutex
+	suspects   map[moraine.BlobID]time.Time // blobs without a row, and since when we know; guarded by suspectsMu
 }
 
 // New assembles a Service and touches nothing.

@@ -3,6 +3,7 @@ package vault
 import (
 	"context"
 	"errors"
+	"sync"
 	"time"
 
 	"moraine"
@@ -26,19 +27,12 @@ const (
 // things back, takes inventories that are due, and searches for orphans. It
 // returns nil when the step under way has ended.
 func (s *Service) Run(ctx context.Context) error {
-	var nextOrphans time.Time
+	var searching sync.WaitGroup
+	searching.Go(func() { s.searchOrphans(ctx) })
+	defer searching.Wait()
 	for {
 		if err := s.Sweep(ctx); err != nil && ctx.Err() == nil {
 			s.cfg.Log.ErrorContext(ctx, "sweep stopped early", "err", err)
-		}
-		// The first search runs at the start: what a crash left is an orphan.
-		if now := time.Now(); ctx.Err() == nil && !now.Before(nextOrphans) {
-			nextOrphans = now.Add(orphanEvery)
-			if n, err := s.SweepOrphans(ctx); err != nil && ctx.Err() == nil {
-				s.cfg.Log.ErrorContext(ctx, "search for orphans stopped early", "err", err)
-			} else if n > 0 {
-				s.cfg.Log.InfoContext(ctx, "orphan blobs removed", "blobs", n)
-			}
 		}
 		timer := time.NewTimer(s.pause())
 		select {
@@ -48,6 +42,25 @@ func (s *Service) Run(ctx context.Context) error {
 		case <-s.wake:
 			timer.Stop()
 		case <-timer.C:
+		}
+	}
+}
+
+// searchOrphans searches now and then until ctx is done, beside the sweep: it
+// reads every header of every pack and may take hours.
+func (s *Service) searchOrphans(ctx context.Context) {
+	tick := time.NewTicker(orphanEvery)
+	defer tick.Stop()
+	for {
+		if n, err := s.SweepOrphans(ctx); err != nil && ctx.Err() == nil {
+			s.cfg.Log.ErrorContext(ctx, "search for orphans stopped early", "err", err)
+		} else if n > 0 {
+			s.cfg.Log.InfoContext(ctx, "orphan blobs removed", "blobs", n)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
 		}
 	}
 }
@@ -194,7 +207,13 @@ func (s *Service) deleteGarbage(ctx context.Context) (int, error) {
 	var gone []moraine.BlobID
 	var failed error
 	for _, g := range garbage {
-		if failed = s.cfg.Blobs.Delete(ctx, g.Ref); failed != nil {
+		err := s.cfg.Blobs.Delete(ctx, g.Ref)
+		if moraine.IsKind(err, moraine.Corrupt) || moraine.IsKind(err, moraine.Invalid) {
+			// It cannot be deleted, and must not keep others from it.
+			s.cfg.Log.ErrorContext(ctx, "a damaged blob keeps its space", "blob", g.Blob.String(), "err", err)
+			continue
+		}
+		if failed = err; failed != nil {
 			break
 		}
 		gone = append(gone, g.Blob)
@@ -208,32 +227,77 @@ func (s *Service) deleteGarbage(ctx context.Context) (int, error) {
 	return n, errors.Join(err, failed)
 }
 
-// SweepOrphans deletes blobs that no row names and returns how many. Blobs
-// become orphans when the process dies, or a commit fails, between the bytes
-// and the row.
+// SweepOrphans deletes blobs that no row has named for at least the grace, and
+// returns how many. Blobs become orphans when the process dies, or a commit
+// fails, between the bytes and the row.
 //
 // It asks in this order: is the blob pending, and if not, does a row name it.
 // A blob leaves Pending only after its row is committed or will never be, so
-// one that is neither pending nor named is nobody's. Young orphans stay all
-// the same, for an operator who has put back older rows and notices in time.
+// one that is neither pending nor named is nobody's. The grace counts from the
+// search that first found the blob without a row, and begins anew with each
+// process: rows may have been lost or put back from a backup, and whoever did
+// that must have time to notice.
 func (s *Service) SweepOrphans(ctx context.Context) (int, error) {
 	walker, ok := s.cfg.Blobs.(blob.Walker)
 	if !ok {
 		return 0, nil
 	}
-	young := s.now().Add(-s.cfg.OrphanGrace)
-	var found, batch []blob.Info
+	found, named, err := s.findOrphans(ctx, walker)
+	if err != nil {
+		return 0, err
+	}
+	now := s.now()
+	s.suspectsMu.Lock()
+	defer s.suspectsMu.Unlock()
+	known := s.suspects
+	s.suspects = make(map[moraine.BlobID]time.Time, len(found))
+	var due []blob.Info
+	var fresh, bytes int64
+	for _, o := range found {
+		since, again := known[o.ID]
+		if !again {
+			since = now
+			fresh++
+			bytes += o.Size
+		}
+		s.suspects[o.ID] = since
+		if !now.Before(since.Add(s.cfg.OrphanGrace)) {
+			due = append(due, o)
+		}
+	}
+	if fresh > 0 {
+		s.cfg.Log.WarnContext(ctx, "blobs without a row found; they are deleted after the grace",
+			"blobs", fresh, "bytes", bytes, "grace", s.cfg.OrphanGrace)
+	}
+	if len(due) > orphansMax || len(due) > 0 && named == 0 {
+		return 0, moraine.Errorf(moraine.Internal,
+			"%d blobs are named by no row and %d are, so none was deleted: lost rows look like this; see docs/operations.md", len(due), named)
+	}
+	for n, o := range due {
+		if err := s.cfg.Blobs.Delete(ctx, o.Ref); err != nil {
+			return n, err
+		}
+		delete(s.suspects, o.ID)
+	}
+	return len(due), nil
+}
+
+// findOrphans walks the store and returns the blobs that no row names, and how
+// many are named. It stops remembering more than it would delete.
+func (s *Service) findOrphans(ctx context.Context, walker blob.Walker) (found []blob.Info, named int64, err error) {
+	var batch []blob.Info
 	flush := func() error {
 		orphans, err := s.orphans(ctx, batch)
+		named += int64(len(batch) - len(orphans))
 		batch = batch[:0]
-		if found = append(found, orphans...); err == nil && len(found) > orphansMax {
-			err = moraine.Errorf(moraine.Internal,
-				"more than %d blobs are named by no row, so none was deleted: rows of an older backup look like this; see docs/operations.md", orphansMax)
+		if room := orphansMax + 1 - len(found); len(orphans) > room {
+			orphans = orphans[:room]
 		}
+		found = append(found, orphans...)
 		return err
 	}
-	err := walker.Walk(ctx, func(i blob.Info) error {
-		if i.ID.Time().After(young) || s.cfg.Pending.Has(i.ID) {
+	err = walker.Walk(ctx, func(i blob.Info) error {
+		if s.cfg.Pending.Has(i.ID) {
 			return nil
 		}
 		if batch = append(batch, i); len(batch) < sweepBatch {
@@ -246,15 +310,7 @@ func (s *Service) SweepOrphans(ctx context.Context) (int, error) {
 	if err == nil {
 		err = flush()
 	}
-	if err != nil {
-		return 0, err
-	}
-	for n, o := range found {
-		if err := s.cfg.Blobs.Delete(ctx, o.Ref); err != nil {
-			return n, err
-		}
-	}
-	return len(found), nil
+	return found, named, err
 }
 
 // orphans returns those of the given blobs that no row names. A second copy of

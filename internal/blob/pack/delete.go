@@ -238,7 +238,10 @@ func (m *marker) mark(r ref) error {
 func (m *marker) kill(off int64, h header) error {
 	from, base := m.before(off, h)
 	to := max(off+h.span, from.to)
-	to = m.after(to)
+	to, later := m.after(to)
+	// The latest batch that the range touches, or recovery would take an
+	// earlier one for the last.
+	base = max(base, h.base, later)
 	if from.from == off && to == off+h.span {
 		var state [8]byte
 		binary.LittleEndian.PutUint64(state[:], stateDead)
@@ -282,16 +285,17 @@ func (m *marker) before(off int64, h header) (hole, int64) {
 	return hole{off - t.span, off - t.span + p.span}, p.base
 }
 
-// after returns the end of the dead range that begins at off, or off.
-func (m *marker) after(off int64) int64 {
+// after returns the end and the base of the dead range that begins at off, or
+// off.
+func (m *marker) after(off int64) (end, base int64) {
 	if off+headerSize > m.end {
-		return off
+		return off, 0
 	}
 	h, err := readHeader(m.f, m.name, off)
 	if err != nil || !h.mergeable() || off+h.span > m.end {
-		return off
+		return off, 0
 	}
-	return off + h.span
+	return off + h.span, h.base
 }
 
 // mergeable reports whether the record may become part of a hole. What a crash

@@ -17,6 +17,7 @@ import (
 const (
 	openDir   = "open"
 	sealedDir = "sealed"
+	lostDir   = "lost"
 
 	extShared = ".pack"
 	extSingle = ".blob"
@@ -81,6 +82,7 @@ func (l *layout) sealedPath(n fileName) string {
 }
 
 func (l *layout) openDir() string   { return filepath.Join(l.dir, openDir) }
+func (l *layout) lostDir() string   { return filepath.Join(l.dir, lostDir) }
 func (l *layout) sealedDir() string { return filepath.Join(l.dir, sealedDir) }
 
 // makeShard makes the directory that n is sealed into, durably.

@@ -1,8 +1,12 @@
 package pack
 
 import (
+	"bytes"
 	"errors"
+	"io"
 	"os"
+	"path/filepath"
+	"strconv"
 
 	"moraine/internal/disk"
 	"moraine/internal/treehash"
@@ -40,8 +44,7 @@ func (s *Store) recover() error {
 			}
 			u.end.Store(endUnknown)
 		case end == 0:
-			s.log.Info("unfinished file removed", "file", n.base())
-			if err := s.remove(s.openPath(n)); err != nil {
+			if err := s.discard(n); err != nil {
 				return unavailable(err)
 			}
 		default:
@@ -54,6 +57,59 @@ func (s *Store) recover() error {
 		}
 	}
 	s.sealer.seal(good)
+	return nil
+}
+
+// discard removes a file of open/ in which there is no good record. One that
+// holds nothing but space is what an interrupted Put leaves. One that holds
+// something is most likely the same, cut by a loss of power; but it could be a
+// blob that was acknowledged and is damaged, so its bytes are kept in lost/.
+func (s *Store) discard(n fileName) error {
+	blank, err := s.blank(n)
+	if err != nil {
+		return err
+	}
+	if blank {
+		s.log.Info("unfinished file removed", "file", n.base())
+		return s.remove(s.openPath(n))
+	}
+	if err := disk.MkdirAll(s.fs, s.lostDir()); err != nil {
+		return err
+	}
+	s.log.Warn("file without a good record moved to lost", "file", n.base())
+	if err := s.fs.Rename(s.openPath(n), filepath.Join(s.lostDir(), n.base())); err != nil {
+		return err
+	}
+	// A crash before both are synced leaves the file at one of its names: the
+	// next Open finds it here again, or it is already where it should be.
+	return errors.Join(s.fs.SyncDir(s.lostDir()), s.fs.SyncDir(s.openDir()))
+}
+
+// blank reports whether the place where the first record would begin was never
+// written. Put writes the headers of a large file last, and those of a shared
+// pack with its first record.
+func (s *Store) blank(n fileName) (bool, error) {
+	f, err := s.fs.Open(s.openPath(n), os.O_RDONLY)
+	if err != nil {
+		return false, err
+	}
+	var p [headerSize]byte
+	err = readAt(f, p[:], fileHeaderSize)
+	if isDamage(err) {
+		err = nil // the file ends before: p stays zero
+	}
+	return p == [headerSize]byte{}, errors.Join(err, f.Close())
+}
+
+// newer reports whether err says that a record is whole and not of this
+// version. Recovery leaves such a file alone: it never guesses.
+func newer(err error) bool { return errors.Is(err, errVersion) || errors.Is(err, errFields) }
+
+// passOver steps over damage, but stops at records of a newer version.
+func passOver(_, _ int64, cause error) error {
+	if newer(cause) {
+		return cause
+	}
 	return nil
 }
 
@@ -102,6 +158,8 @@ func (rc *recovery) singleEnd(budget *int64) (int64, error) {
 		_, err = rc.frames(at, nil)
 	}
 	switch {
+	case newer(err):
+		return 0, err
 	case isDamage(err):
 		return 0, nil
 	case err != nil:
@@ -131,6 +189,9 @@ func (rc *recovery) sharedEnd(s *Store) (int64, error) {
 			return 0, err
 		}
 	}
+	if err := rc.keepRest(s, base, end, len(torn) > 0); err != nil {
+		return 0, err
+	}
 	for _, t := range torn {
 		s.log.Warn("unacknowledged bytes set aside after a crash", "file", rc.name.base(), "offset", t.from, "bytes", t.to-t.from)
 		var p [headerSize]byte
@@ -147,8 +208,26 @@ func (rc *recovery) sharedEnd(s *Store) (int64, error) {
 	return end, nil
 }
 
+// keepRest copies the last batch to lost/ before it is trimmed, if that would
+// cut away anything that was written.
+func (rc *recovery) keepRest(s *Store, base, end int64, torn bool) error {
+	to := min(rc.size, end+batchMax)
+	rest := make([]byte, max(0, to-base))
+	if n, err := rc.f.ReadAt(rest, base); err != nil && err != io.EOF {
+		return err
+	} else if rest = bytes.TrimRight(rest[:n], "\x00"); !torn && int64(len(rest)) <= end-base {
+		return nil
+	}
+	if err := disk.MkdirAll(s.fs, s.lostDir()); err != nil {
+		return err
+	}
+	name := filepath.Join(s.lostDir(), rc.name.base()+"."+strconv.FormatInt(base, 10))
+	s.log.Warn("the last batch did not survive whole; a copy is kept in lost", "file", rc.name.base(), "offset", base, "bytes", len(rest))
+	return disk.WriteFile(s.fs, name, rest)
+}
+
 func (rc *recovery) renewFileHeader(s *Store) error {
-	if err := checkFileHeader(rc.f, rc.name); !isDamage(err) {
+	if err := checkFileHeader(rc.f, rc.name); !isDamage(err) || newer(err) {
 		return err
 	}
 	var p [fileHeaderSize]byte
@@ -161,7 +240,7 @@ func (rc *recovery) renewFileHeader(s *Store) error {
 func (rc *recovery) lastBatch() (int64, error) {
 	var last int64
 	sc := newScanner(rc.f, rc.name, rc.size)
-	sc.damaged = func(int64, int64, error) error { return nil }
+	sc.damaged = passOver
 	sc.record = func(_ int64, h header) error {
 		last = max(last, h.base)
 		return nil
@@ -175,7 +254,7 @@ func (rc *recovery) lastBatch() (int64, error) {
 func (rc *recovery) checkBatch(base int64) (end int64, torn []hole, err error) {
 	end = base
 	sc := newScanner(rc.f, rc.name, rc.size)
-	sc.damaged = func(int64, int64, error) error { return nil }
+	sc.damaged = passOver
 	sc.record = func(off int64, h header) error {
 		if off+h.span <= base || h.kind == kindEnd {
 			return nil

@@ -15,8 +15,10 @@ import (
 // putSmall receives a blob into memory and has the appender write it.
 func (s *Store) putSmall(ctx context.Context, id moraine.BlobID, r io.Reader, size int64) (ref, error) {
 	span := shape{kind: shared, off: fileHeaderSize, size: size}.span()
-	if err := s.room.Acquire(ctx, span); err != nil {
-		return ref{}, err
+	if !s.room.TryAcquire(span) {
+		// Memory is taken by bodies that may come slowly. Waiting for it would
+		// let a few slow clients hold up everybody; a file of its own needs none.
+		return s.putLarge(ctx, id, r, size)
 	}
 	defer s.room.Release(span)
 	s.stats.buffered.Add(span)

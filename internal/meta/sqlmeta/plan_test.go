@@ -18,6 +18,7 @@ var scans = map[string]string{
 	"SELECT next_ms FROM outbox":                                                   "SCAN outbox USING COVERING INDEX outbox_next",
 	"SELECT state, count(*) FROM outbox":                                           "SCAN outbox USING COVERING INDEX outbox_state",
 	"SELECT state, count(*) FROM jobs":                                             "SCAN jobs USING COVERING INDEX jobs_due",
+	"SELECT archive_id, vault_id, body_id, size, created_ms, deleted_ms, tree_hash, description FROM archives WHERE deleted_ms IS NULL": "SCAN archives USING INDEX sqlite_autoindex_archives_1",
 }
 
 // TestPlans looks at how every query runs: by an index, unless the list says

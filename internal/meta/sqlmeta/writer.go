@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"sync/atomic"
 
+	"moraine"
 	"moraine/internal/meta"
 )
 
@@ -150,7 +151,13 @@ func (w *writer) doBatch(first *request) {
 	// told otherwise. After: the log is synced, and recovery keeps every row of
 	// the batch. If it fails it is open which of the two the disk holds.
 	w.count.Add(1)
-	w.settle(w.commit(w.ses))
+	err := w.commit(w.ses)
+	if open := translate(err); err != nil && !moraine.IsKind(open, moraine.Unavailable) {
+		// Whatever the engine says of it, the outcome is open, and callers must
+		// not take it for a refusal.
+		err = moraine.Wrap(open, moraine.Unavailable, "the commit failed")
+	}
+	w.settle(err)
 }
 
 // begin starts a transaction on the connection, a new one if the last one
