@@ -149,6 +149,13 @@ func (a *Authority) resolve(tx meta.Tx, c *Call, act *Act) (Grant, *documents, e
 	if err != nil {
 		return g, nil, err
 	}
+	if g.Account != own && !g.found {
+		if _, err := tx.Accounts().Get(g.Account); errors.Is(err, meta.ErrNotFound) {
+			return g, nil, foreign(c.Account)
+		} else if err != nil {
+			return g, nil, err
+		}
+	}
 	return g, docs, nil
 }
 
