@@ -59,16 +59,18 @@ func Explain(details map[string]any, err error) {
 	}
 	d := &refusal.Decision
 	details["decision"], details["reason"] = "DENY", d.Reason.String()
-	for _, m := range d.Statements {
-		if m.Sid != "" {
-			details["matchedSid"] = m.Sid
-		}
-		details["policySource"] = m.Kind.String()
-		if m.Policy != "" {
-			details["policySource"] = m.Kind.String() + " " + m.Policy
-		}
-		return // the first one is enough to deny
+	if len(d.Statements) == 0 {
+		return
 	}
+	m := d.Statements[0] // one is enough to deny
+	if m.Sid != "" {
+		details["matchedSid"] = m.Sid
+	}
+	source := m.Kind.String()
+	if m.Policy != "" {
+		source += " " + m.Policy
+	}
+	details["policySource"] = source
 }
 
 // TLSOf describes a connection; nil without TLS.

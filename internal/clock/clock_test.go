@@ -121,7 +121,7 @@ func TestRun(t *testing.T) {
 			mu.Lock()
 			back = by
 			mu.Unlock()
-			time.Sleep(time.Duration(minutes) * time.Minute)
+			<-time.After(time.Duration(minutes) * time.Minute) // virtual
 			synctest.Wait()
 		}
 		turn(0, 2)

@@ -145,6 +145,16 @@ glacier delete-vault-access-policy --account-id - --vault-name $vault
 ok "delete-vault-access-policy, repeated"
 glacier list-jobs --account-id - --vault-name $vault >/dev/null
 
+topic=arn:aws:sns:$AWS_DEFAULT_REGION:$ACCOUNT:done
+refused "(ResourceNotFoundException) when calling the GetVaultNotifications operation: No notification configuration is set for vault:" \
+	get-vault-notifications --account-id - --vault-name $vault
+glacier set-vault-notifications --account-id - --vault-name $vault \
+	--vault-notification-config "{\"SNSTopic\": \"$topic\", \"Events\": [\"ArchiveRetrievalCompleted\"]}"
+same "set-vault-notifications" "$(glacier get-vault-notifications --account-id - --vault-name $vault | field vaultNotificationConfig.SNSTopic)" "$topic"
+glacier delete-vault-notifications --account-id - --vault-name $vault
+glacier delete-vault-notifications --account-id - --vault-name $vault
+ok "delete-vault-notifications, repeated"
+
 locked=cli-locked
 glacier create-vault --account-id - --vault-name $locked >/dev/null
 stone=$(glacier upload-archive --account-id - --vault-name $locked --body "$work/part.03" | field archiveId)

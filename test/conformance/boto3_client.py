@@ -72,6 +72,22 @@ def tags(client):
             f"Vault not found for ARN: arn:aws:glacier:{REGION}:{ACCOUNT}:vaults/nosuch", client.list_tags_for_vault, vaultName="nosuch")
 
 
+def notifications(client):
+    refused("get_vault_notifications of none", "ResourceNotFoundException",
+            f"No notification configuration is set for vault: arn:aws:glacier:{REGION}:{ACCOUNT}:vaults/{VAULT}",
+            client.get_vault_notifications, vaultName=VAULT)
+    wanted = {"SNSTopic": f"arn:aws:sns:{REGION}:{ACCOUNT}:done", "Events": ["ArchiveRetrievalCompleted", "InventoryRetrievalCompleted"]}
+    client.set_vault_notifications(vaultName=VAULT, vaultNotificationConfig=wanted)
+    same("set_vault_notifications", client.get_vault_notifications(vaultName=VAULT)["vaultNotificationConfig"], wanted)
+    refused("set_vault_notifications of an unknown event", "InvalidParameterValueException", "Invalid Events: Other",
+            client.set_vault_notifications, vaultName=VAULT, vaultNotificationConfig={**wanted, "Events": ["Other"]})
+    for _ in range(2):
+        client.delete_vault_notifications(vaultName=VAULT)
+    refused("get_vault_notifications after delete", "ResourceNotFoundException",
+            f"No notification configuration is set for vault: arn:aws:glacier:{REGION}:{ACCOUNT}:vaults/{VAULT}",
+            client.get_vault_notifications, vaultName=VAULT)
+
+
 def access_policy(client):
     refused("get_vault_access_policy of none", "ResourceNotFoundException", f"No vault access policy is set for: {VAULT}",
             client.get_vault_access_policy, vaultName=VAULT)
@@ -220,6 +236,7 @@ def main():
     same("list_jobs paginator", (len(jobs), jobs[0]), (4, job2))
 
     tags(client)
+    notifications(client)
     access_policy(client)
     lock(client)
     settings(boto3.client, up["archiveId"])
