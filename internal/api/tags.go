@@ -5,13 +5,12 @@ import (
 	"slices"
 
 	"moraine"
-	"moraine/internal/vault"
 )
 
 // unknownTagOperation answers a POST to the tags of a vault whose query does
 // not say what to do with them.
 func (s *Server) unknownTagOperation(c *call) error {
-	return vault.UnknownTagOperation(c.query.Get("operation"))
+	return s.cfg.Vaults.UnknownTagOperation(c.r.Context(), c.who, c.target.vault, c.query.Get("operation"))
 }
 
 func (s *Server) addTagsToVault(c *call) error {

@@ -10,7 +10,6 @@ import (
 
 	"moraine"
 	"moraine/internal/access"
-	"moraine/internal/vault"
 )
 
 func TestAccessPolicyText(t *testing.T) {
@@ -215,8 +214,8 @@ func TestTagRefusals(t *testing.T) {
 	h.wantError(h.remove([]string{}), moraine.Invalid, "Invalid TagKeys: ")
 	h.wantError(h.remove(make([]string, 11)), moraine.Invalid, "Invalid TagKeys: ")
 	h.wantError(h.remove([]string{"aws:x"}), moraine.Invalid, "Invalid tag key: aws:x")
-	h.wantError(vault.UnknownTagOperation(""), moraine.Missing, "Required parameter missing: operation")
-	h.wantError(vault.UnknownTagOperation("get"), moraine.Invalid, "Invalid operation: get")
+	h.wantError(h.UnknownTagOperation(t.Context(), h.call, "v1", ""), moraine.Missing, "Required parameter missing: operation")
+	h.wantError(h.UnknownTagOperation(t.Context(), h.call, "v1", "get"), moraine.Invalid, "Invalid operation: get")
 }
 
 // TestForeignVaults is H1 to H5: other accounts reach a vault by its policy

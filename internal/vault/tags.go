@@ -10,13 +10,20 @@ import (
 	"moraine/internal/meta"
 )
 
-// UnknownTagOperation is the refusal of a POST to the tags of a vault whose
-// query parameter operation, as sent and "" if absent, names none (§10.3).
-func UnknownTagOperation(operation string) error {
-	if operation == "" {
-		return missing("operation")
+// UnknownTagOperation refuses a POST to the tags of a vault whose query
+// parameter operation, as sent and "" if absent, names none (§10.3). Whoever may
+// not add tags is told that first (§1.12).
+func (s *Service) UnknownTagOperation(ctx context.Context, call access.Call, name, operation string) error {
+	check := func() error {
+		if operation == "" {
+			return missing("operation")
+		}
+		return moraine.Errorf(moraine.Invalid, "Invalid operation: %s", operation)
 	}
-	return moraine.Errorf(moraine.Invalid, "Invalid operation: %s", operation)
+	return s.cfg.Meta.View(ctx, func(tx meta.Tx) error {
+		_, err := s.enterFor(tx, call, access.Act{Action: "AddTagsToVault", Vault: name}, check)
+		return err
+	})
 }
 
 // AddTagsToVault sets tags; those with the same keys are replaced (§10.3).
