@@ -99,7 +99,7 @@ func (s *Store) finish(f disk.File, at ref, id moraine.BlobID, t *tail) (uint32,
 // stream copies the data from r to f, reading and writing side by side.
 func (s *Store) stream(ctx context.Context, f disk.File, at shape, r io.Reader) (*tail, error) {
 	w := &largeWriter{
-		s: s, f: f, pos: at.dataAt(),
+		s: s, f: f, pos: at.dataAt(), chunk: chunkFor(r, at.size),
 		full: make(chan []byte, ringSize), free: make(chan []byte, ringSize), failed: make(chan struct{}),
 	}
 	w.crcs = make([]uint32, 0, at.frames())
@@ -125,10 +125,21 @@ func (w *largeWriter) copy(ctx context.Context, r io.Reader, size int64) ([]tree
 	return w.feed(ctx, r, size)
 }
 
+// chunkFor is the size of the buffers for a blob. A small one is here because
+// memory is short, so it gets small ones; but a reader without digests of its
+// own is hashed by whole leaves.
+func chunkFor(r io.Reader, size int64) int64 {
+	if _, ok := r.(blob.Digester); ok && size <= treehash.LeafSize {
+		return frameSize
+	}
+	return treehash.LeafSize
+}
+
 // largeWriter writes the leaves of one blob to its file.
 type largeWriter struct {
 	s      *Store
 	f      disk.File
+	chunk  int64       // bytes of a buffer
 	full   chan []byte // leaves to write; closed after the last
 	free   chan []byte // buffers to fill
 	failed chan struct{}
@@ -195,7 +206,7 @@ func flush(f disk.File, from, n int64) error {
 	return nil
 }
 
-// feed reads r leaf by leaf and returns the digests, unless r has its own.
+// feed reads r chunk by chunk and returns the digests, unless r has its own.
 func (w *largeWriter) feed(ctx context.Context, r io.Reader, size int64) ([]treehash.Digest, error) {
 	_, digested := r.(blob.Digester)
 	var leaves []treehash.Digest
@@ -208,7 +219,7 @@ func (w *largeWriter) feed(ctx context.Context, r io.Reader, size int64) ([]tree
 		if !ok {
 			return nil, nil // the writer has the error
 		}
-		n := min(left, treehash.LeafSize)
+		n := min(left, w.chunk)
 		read := fillFull
 		if n == left {
 			read = fillLast
@@ -233,17 +244,17 @@ func (w *largeWriter) buffer(made *int) ([]byte, bool) {
 	case <-w.failed:
 		return nil, false
 	case p := <-w.free:
-		return p[:treehash.LeafSize], true
+		return p[:w.chunk], true
 	default:
 	}
 	if *made < ringSize {
 		*made++
-		return w.s.bufs.get(treehash.LeafSize), true
+		return w.s.bufs.get(w.chunk), true
 	}
 	select {
 	case <-w.failed:
 		return nil, false
 	case p := <-w.free:
-		return p[:treehash.LeafSize], true
+		return p[:w.chunk], true
 	}
 }

@@ -17,7 +17,8 @@ func (s *Store) putSmall(ctx context.Context, id moraine.BlobID, r io.Reader, si
 	span := shape{kind: shared, off: fileHeaderSize, size: size}.span()
 	if !s.room.TryAcquire(span) {
 		// Memory is taken by bodies that may come slowly. Waiting for it would
-		// let a few slow clients hold up everybody; a file of its own needs none.
+		// let a few slow clients hold up everybody; a file of its own needs a few
+		// frames of memory only.
 		return s.putLarge(ctx, id, r, size)
 	}
 	defer s.room.Release(span)
