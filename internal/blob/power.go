@@ -1,0 +1,51 @@
+package blob
+
+import (
+	"context"
+
+	"moraine"
+)
+
+// Checker is a store that can prove blobs by what it keeps beside their bytes.
+// It needs no keys where the bytes are encrypted.
+type Checker interface {
+	// Check reads every copy of a blob from the medium and compares each 1 MiB
+	// leaf with its stored digest, and size and id with i. buf holds at least
+	// one leaf. step is called before each leaf that is read, with its length in
+	// bytes, and stops the work with its error, which Check returns.
+	//
+	// The copies are in a fixed order, one at least. What a copy suffers from is
+	// in its Err; an error of Check itself says nothing about the blob.
+	Check(ctx context.Context, i Info, buf []byte, step func(n int) error) ([]Copy, error)
+}
+
+// Copy is what a Check found of one copy of a blob.
+type Copy struct {
+	// Place names the copy for an operator: "primary", "mirror".
+	Place string
+	// Err is nil for a good copy, of kind Corrupt for one that fails its
+	// digests, NotFound for one that is missing, Unavailable if it could not be
+	// judged now.
+	Err error
+}
+
+// Mender is a store of more than one copy that can make them whole again.
+type Mender interface {
+	// Mend makes the missing and damaged copies of a blob anew from a good one,
+	// every leaf of which is checked on the way, and returns the reference that
+	// names the good copies, old and new. They are durable; the row must be
+	// moved to Ref before anything is removed. Refs of which nothing remains to
+	// be used are in Drop, to be deleted after that, when no reader can be
+	// using them. If all copies are whole, Ref is the one given. If none is
+	// good, the error is of kind Corrupt.
+	//
+	// A crash before the row is moved leaves surplus copies, which are space,
+	// not loss.
+	Mend(ctx context.Context, i Info) (Mended, error)
+}
+
+// Mended is the result of a Mend.
+type Mended struct {
+	Ref  moraine.BlobRef
+	Drop []moraine.BlobRef
+}
