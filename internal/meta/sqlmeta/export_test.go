@@ -67,3 +67,6 @@ func Plan(s *Store, query string) (lines []string, err error) {
 	})
 	return lines, err
 }
+
+// Waiting is how many Updates wait for their turn.
+func Waiting(s *Store) int { return len(s.writer.queue) }

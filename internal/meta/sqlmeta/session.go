@@ -72,8 +72,9 @@ func dataSource(path string, r role) (string, error) {
 // Statements run under the background context: a cancellable one would cost a
 // goroutine per statement and could interrupt a batch that others share.
 type session struct {
-	conn  *sql.Conn
-	stmts map[string]*sql.Stmt
+	conn   *sql.Conn
+	stmts  map[string]*sql.Stmt
+	vaults heldVaults // of the writer
 }
 
 func openSession(db *sql.DB) (*session, error) {
@@ -128,6 +129,32 @@ func (s *session) run(query string) error {
 	}
 	_, err = st.ExecContext(context.Background())
 	return err
+}
+
+// writeHeld writes the vault rows that are held and changed.
+func (s *session) writeHeld() error {
+	if s.vaults.dirty == 0 {
+		return nil
+	}
+	st, err := s.stmt(vaultFigures)
+	if err != nil {
+		return err
+	}
+	for _, held := range s.vaults.rows {
+		if !held.dirty {
+			continue
+		}
+		res, err := st.ExecContext(context.Background(), vaultArgs(held.Vault)...)
+		if err != nil {
+			return err
+		}
+		if n, err := res.RowsAffected(); err != nil || n != 1 {
+			return errors.Join(err, fmt.Errorf("the row of vault %s changed while a batch held it", held.ID))
+		}
+		held.dirty = false
+	}
+	s.vaults.dirty = 0
+	return nil
 }
 
 // close discards the connection instead of giving it back to the pool. An open

@@ -28,6 +28,7 @@ type tx struct {
 	view     context.Context // of a View, which it stops; nil in an Update
 	failed   error           // the error that doomed it, translated
 	broken   error           // the same if the connection must go, too
+	wrote    bool            // something, perhaps
 	scanning bool
 	over     bool
 }
@@ -49,19 +50,34 @@ func (t *tx) Documents() meta.Documents { return documents{t} }
 func (t *tx) Settings() meta.Settings   { return settings{t} }
 func (t *tx) Outbox() meta.Outbox       { return outbox{t} }
 
-// prepare returns the statement of a query if the transaction may run one.
-func (t *tx) prepare(query string) (*sql.Stmt, error) {
+// usable is nil if the transaction may run a statement.
+func (t *tx) usable() error {
 	switch {
 	case t.over:
-		return nil, errors.New("transaction used after its end")
+		return errors.New("transaction used after its end")
 	case t.failed != nil:
-		return nil, t.failed
+		return t.failed
 	case t.scanning:
-		return nil, t.doom(moraine.Errorf(moraine.Internal, "transaction used while it scans"))
+		return t.doom(moraine.Errorf(moraine.Internal, "transaction used while it scans"))
 	}
-	if err := t.stopped(); err != nil {
+	return t.stopped()
+}
+
+// prepare returns the statement of a query if the transaction may run one.
+func (t *tx) prepare(query string) (*sql.Stmt, error) {
+	if err := t.usable(); err != nil {
 		return nil, err
 	}
+	changes := writes[query]
+	if t.ses.vaults.on && asksVaults[query] {
+		if err := t.ses.writeHeld(); err != nil {
+			return nil, t.doom(err)
+		}
+		if changes {
+			t.ses.vaults.forget()
+		}
+	}
+	t.wrote = t.wrote || changes
 	st, err := t.ses.stmt(query)
 	if err != nil {
 		return nil, t.doom(err)

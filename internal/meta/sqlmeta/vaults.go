@@ -45,7 +45,17 @@ func readVault(row scanner, v *moraine.Vault) error {
 }
 
 func (s vaults) Get(a moraine.AccountID, r moraine.Region, name moraine.VaultName) (moraine.Vault, error) {
-	return one(s.t, readVault, vaultGet, string(a), string(r), string(name))
+	if err := s.t.usable(); err != nil {
+		return moraine.Vault{}, err
+	}
+	if v, ok := s.t.ses.vaults.get(vaultKey{a, r, name}); ok {
+		return v, nil
+	}
+	v, err := one(s.t, readVault, vaultGet, string(a), string(r), string(name))
+	if err == nil {
+		s.t.ses.vaults.add(v)
+	}
+	return v, err
 }
 
 func (s vaults) ByID(id moraine.VaultID) (moraine.Vault, error) {
@@ -62,17 +72,28 @@ func (s vaults) Count(a moraine.AccountID, r moraine.Region) (int, error) {
 }
 
 func (s vaults) Save(v moraine.Vault) error {
-	args := []any{
+	if err := s.t.usable(); err != nil {
+		return err
+	}
+	if s.t.ses.vaults.save(v) {
+		s.t.wrote = true
+		return nil
+	}
+	args := vaultArgs(v)
+	n, err := s.t.exec(vaultFigures, args...)
+	if err == nil && n == 0 {
+		_, err = s.t.exec(vaultSave, args...)
+	}
+	return err
+}
+
+// vaultArgs are what vaultFigures and vaultSave take.
+func vaultArgs(v moraine.Vault) []any {
+	return []any{
 		string(v.ID), string(v.Account), string(v.Region), string(v.Name), millis(v.Created),
 		v.Live.Archives, v.Live.Bytes, millis(v.FirstWrite), millis(v.LastWrite),
 		millis(v.Inventoried), v.Inventory.Archives, v.Inventory.Bytes, v.Revision, millis(inventoryDue(v)),
 	}
-	n, err := s.t.exec(vaultFigures, args...)
-	if err != nil || n != 0 {
-		return err
-	}
-	_, err = s.t.exec(vaultSave, args...)
-	return err
 }
 
 func (s vaults) Delete(id moraine.VaultID) error {

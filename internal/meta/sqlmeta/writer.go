@@ -14,13 +14,18 @@ import (
 
 // writer owns the one connection that writes. Its goroutine (run) begins,
 // commits and repairs; between the two it lends the transaction to one waiting
-// Update after the other, each on its own goroutine and in its own savepoint.
+// Update after the other, each on its own goroutine.
+//
+// An Update that fails before it wrote leaves nothing to undo, and most that
+// fail do. One that fails later spoils the batch: everything is undone and every
+// member has its turn again, now in a savepoint of its own, which costs each a
+// copy of the pages it writes.
 type writer struct {
 	db    *sql.DB
 	batch int
 	log   *slog.Logger
 	queue chan *request
-	ended chan bool     // one Update at a time says that its turn is over, and whether to keep its writes
+	ended chan ending   // one Update at a time says that its turn is over
 	done  chan struct{} // closed when run returns
 
 	ses    *session      // owned by run; nil after it broke
@@ -33,10 +38,17 @@ type writer struct {
 // request is an Update on its way.
 type request struct {
 	state atomic.Int32
-	// note brings the turn, then the result of the commit. A request that gets
-	// no turn receives one note only. Its buffer spares the writer from
-	// waiting for an Update that went away.
+	// note brings the turn, a second one if the batch is spoiled, then the
+	// result of the commit. A request that gets no turn receives one note only.
+	// Its buffer spares the writer from waiting for an Update that went away.
 	note chan note
+	gone bool // fn panicked or ended its goroutine; owned by run
+}
+
+// ending is how an Update's turn ended.
+type ending struct {
+	keep bool // its writes
+	gone bool // nobody listens any more
 }
 
 type note struct {
@@ -56,7 +68,7 @@ func startWriter(db *sql.DB, ses *session, c Config) *writer {
 	w := &writer{
 		db: db, batch: c.Batch, log: c.Log, ses: ses,
 		queue:  make(chan *request, c.Queue),
-		ended:  make(chan bool),
+		ended:  make(chan ending),
 		done:   make(chan struct{}),
 		commit: func(ses *session) error { return ses.run(commit) },
 	}
@@ -96,14 +108,15 @@ func (w *writer) update(ctx context.Context, fn func(meta.Tx) error) error {
 		}
 		turn = <-r.note
 	}
-	if turn.tx == nil {
-		return turn.err
+	var own error
+	for turn.tx != nil {
+		own = w.perform(turn.tx, fn)
+		// Even an Update that failed awaits the commit: what it saw, and what
+		// its error says, may be the unfinished work of others in the batch.
+		turn = <-r.note
 	}
-	own := w.perform(turn.tx, fn)
-	// Even an Update that failed awaits the commit: what it saw, and what its
-	// error says, may be the unfinished work of others in the batch.
-	if result := <-r.note; result.err != nil {
-		return result.err
+	if turn.err != nil {
+		return turn.err
 	}
 	return own
 }
@@ -111,15 +124,15 @@ func (w *writer) update(ctx context.Context, fn func(meta.Tx) error) error {
 // perform runs fn in its turn and gives the transaction back, also when fn
 // panics or ends its goroutine.
 func (w *writer) perform(t *tx, fn func(meta.Tx) error) (err error) {
-	keep := false
+	end := ending{gone: true}
 	defer func() {
 		t.over = true
-		w.ended <- keep
+		w.ended <- end
 	}()
 	if err = fn(t); err == nil {
 		err = t.failed
 	}
-	keep = err == nil
+	end = ending{keep: err == nil}
 	return err
 }
 
@@ -140,24 +153,39 @@ func (w *writer) doBatch(first *request) {
 		return
 	}
 	w.joined = w.joined[:0]
-	for r := first; r != nil; r = w.next() {
-		w.joined = append(w.joined, r)
-		if err := w.turn(r); err != nil {
-			w.settle(err)
-			return
-		}
+	clean, err := w.fill(first)
+	if err == nil && !clean {
+		err = w.replay()
+	}
+	if err == nil {
+		err = w.ses.writeHeld()
+	}
+	if err != nil {
+		w.settle(err)
+		return
 	}
 	// COMMIT POINT. Before: a crash loses the whole batch, and nobody has been
 	// told otherwise. After: the log is synced, and recovery keeps every row of
 	// the batch. If it fails it is open which of the two the disk holds.
 	w.count.Add(1)
-	err := w.commit(w.ses)
+	err = w.commit(w.ses)
 	if open := translate(err); err != nil && !moraine.IsKind(open, moraine.Unavailable) {
 		// Whatever the engine says of it, the outcome is open, and callers must
 		// not take it for a refusal.
 		err = moraine.Wrap(open, moraine.Unavailable, "the commit failed")
 	}
 	w.settle(err)
+}
+
+// fill gives turns until nobody waits, the batch is full, or one spoils it.
+func (w *writer) fill(first *request) (clean bool, err error) {
+	for r := first; r != nil; r = w.next() {
+		w.joined = append(w.joined, r)
+		if clean, err = w.turn(r); err != nil || !clean {
+			return clean, err
+		}
+	}
+	return true, nil
 }
 
 // begin starts a transaction on the connection, a new one if the last one
@@ -170,6 +198,7 @@ func (w *writer) begin() error {
 		}
 		w.ses = ses
 	}
+	w.ses.vaults.begin(true)
 	return w.ses.run(beginUpdate)
 }
 
@@ -191,19 +220,47 @@ func (w *writer) next() *request {
 	return nil
 }
 
-// turn lends the transaction to r. An error means that the connection, and so
-// the batch, is lost.
-func (w *writer) turn(r *request) error {
+// turn lends the transaction to r and reports whether nothing of r remains that
+// must be undone. An error means that the connection, and so the batch, is lost.
+func (w *writer) turn(r *request) (clean bool, err error) {
+	t := &tx{ses: w.ses}
+	r.note <- note{tx: t}
+	end := <-w.ended
+	r.gone = end.gone
+	return end.keep || !t.wrote, t.broken
+}
+
+// replay undoes a batch that one Update spoiled and gives all of it their turns
+// again, each in a savepoint of its own. Nobody was told anything yet.
+func (w *writer) replay() error {
+	w.ses.vaults.begin(false)
+	if err := w.ses.run(rollback); err != nil {
+		return err
+	}
+	if err := w.ses.run(beginUpdate); err != nil {
+		return err
+	}
+	for _, r := range w.joined {
+		if r.gone {
+			continue
+		}
+		if err := w.turnAlone(r); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// turnAlone is turn in a savepoint.
+func (w *writer) turnAlone(r *request) error {
 	if err := w.ses.run(savepoint); err != nil {
 		return err
 	}
-	t := &tx{ses: w.ses}
-	r.note <- note{tx: t}
-	keep := <-w.ended
-	if t.broken != nil {
-		return t.broken
+	clean, err := w.turn(r)
+	if err != nil {
+		return err
 	}
-	if !keep {
+	if !clean {
 		if err := w.ses.run(rollbackTo); err != nil {
 			return err
 		}

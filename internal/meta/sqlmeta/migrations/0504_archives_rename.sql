@@ -1,0 +1,2 @@
+-- +goose Up
+ALTER TABLE archives_clustered RENAME TO archives;

@@ -1,0 +1,2 @@
+-- +goose Up
+ALTER TABLE extents_clustered RENAME TO extents;
