@@ -8,69 +8,47 @@ import (
 
 	"moraine"
 	"moraine/internal/meta"
-	"moraine/internal/treehash"
 )
 
 // secondsFormat prints dates inside inventories: UTC, no fraction (§1.8).
 const secondsFormat = "2006-01-02T15:04:05Z"
 
-// inventory makes the document of an inventory job: once to learn its length,
-// once to store it as the body of the job. Both passes read the same snapshot,
-// which no later write can change (Vault.Stamp), and stream it, so that memory
-// does not depend on the number of archives.
-func (s *Service) inventory(ctx context.Context, j *moraine.Job) error {
+// inventory makes the document of an inventory job and stores it as the body
+// of the job. It describes a snapshot that no later write can change
+// (Vault.Stamp), and is streamed, so that memory does not depend on the number
+// of archives.
+func (s *Service) inventory(ctx context.Context, j *moraine.Job) (err error) {
 	var v moraine.Vault
-	err := s.cfg.Meta.View(ctx, func(tx meta.Tx) (err error) {
+	err = s.cfg.Meta.View(ctx, func(tx meta.Tx) (err error) {
 		v, err = tx.Vaults().ByID(j.Vault)
 		return err
 	})
 	if err != nil {
 		return err
 	}
-	doc := document{vault: v.ARN(), inv: *j.Inventory}
-	renew := s.renewer(ctx, j.ID)
-	var length countingWriter
-	next, err := s.write(ctx, j, doc, &length, renew)
+	spool := s.newSpool(ctx)
+	defer func() { spool.close(ctx, err) }()
+	next, err := s.write(ctx, j, document{vault: v.ARN(), inv: *j.Inventory}, spool, s.renewer(ctx, j.ID))
 	if err != nil {
 		return err
 	}
-
-	id := moraine.NewBlobID(s.now())
-	done := s.cfg.Pending.Begin(id)
-	defer done()
-	extent := moraine.Extent{Size: length.n, Blob: id}
-	if extent.Ref, err = s.putDocument(ctx, j, doc, id, length.n, renew); err != nil {
-		return err
-	}
-	leaves, err := s.cfg.Blobs.Leaves(ctx, extent.Ref, 0, (length.n-1)/treehash.LeafSize+1)
+	extents, size, err := spool.end()
 	if err != nil {
 		return err
 	}
-	extent.TreeHash = treehash.Root(leaves)
-	// The document is durable and no row names it: a crash here leaves an
-	// orphan, and the job in progress, which makes another document.
+	// The document is durable and no row names it: a crash here leaves
+	// orphans, and the job in progress, which makes another document.
+	spool.asked = true
 	return s.finish(ctx, j, moraine.Succeeded, func(tx meta.Tx, row *moraine.Job) error {
-		row.Output = length.n
+		row.Output = size
 		row.Inventory.Next = next
-		return tx.Bodies().Put(row.Body, extent, row.Completed)
+		for _, e := range extents {
+			if err := tx.Bodies().Put(row.Body, e, row.Completed); err != nil {
+				return err
+			}
+		}
+		return nil
 	})
-}
-
-// putDocument streams the document into a blob.
-func (s *Service) putDocument(ctx context.Context, j *moraine.Job, doc document, id moraine.BlobID, size int64, renew func() error) (moraine.BlobRef, error) {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	pr, pw := io.Pipe()
-	written := make(chan struct{})
-	go func() { // ends when the scan ends or the pipe is closed below
-		defer close(written)
-		_, err := s.write(ctx, j, doc, pw, renew)
-		pw.CloseWithError(err)
-	}()
-	ref, err := s.cfg.Blobs.Put(ctx, id, pr, size)
-	pr.Close()
-	<-written
-	return ref, err
 }
 
 // write streams the document of a job to w and returns the marker of the next
@@ -183,12 +161,4 @@ func appendEscaped(b []byte, s string, json bool) []byte {
 		b = append(b, s[i])
 	}
 	return b
-}
-
-// countingWriter counts what is written and keeps nothing.
-type countingWriter struct{ n int64 }
-
-func (w *countingWriter) Write(p []byte) (int, error) {
-	w.n += int64(len(p))
-	return len(p), nil
 }
