@@ -36,12 +36,7 @@ func (s *Service) UploadArchive(ctx context.Context, call access.Call, name stri
 		desc, err = description(req.Description)
 		return err
 	}
-	// Refuse what can be refused before a byte of the body is read.
-	err := s.cfg.Meta.View(ctx, func(tx meta.Tx) error {
-		_, err := s.enter(tx, call, "UploadArchive", name, check)
-		return err
-	})
-	if err != nil {
+	if err := s.look(ctx, call, name, req.ContentLength, check); err != nil {
 		return moraine.Vault{}, moraine.Archive{}, err
 	}
 
@@ -51,9 +46,11 @@ func (s *Service) UploadArchive(ctx context.Context, call access.Call, name stri
 	}
 	var v moraine.Vault
 	var a moraine.Archive
+	entered := false
 	err = s.cfg.Meta.Update(ctx, func(tx meta.Tx) error {
 		var err error
-		if v, err = s.enter(tx, call, "UploadArchive", name, nil); err != nil {
+		v, err = s.enter(tx, call, "UploadArchive", name, nil)
+		if entered = err == nil; !entered {
 			return err
 		}
 		now := s.now()
@@ -69,7 +66,27 @@ func (s *Service) UploadArchive(ctx context.Context, call access.Call, name stri
 	// The row is committed, or it is certain that there is none, or it is open
 	// which of the two; a reply is sent only in the first case.
 	settle(err)
+	if !entered {
+		s.recent.remove(uploaderOf(&call, name))
+	}
 	return v, a, err
+}
+
+// look refuses an upload that can be refused before a byte of its body is
+// read.
+func (s *Service) look(ctx context.Context, call access.Call, name string, size int64, check func() error) error {
+	who, now := uploaderOf(&call, name), s.now()
+	if size <= recentBytes && s.recent.has(who, now) {
+		return check()
+	}
+	err := s.cfg.Meta.View(ctx, func(tx meta.Tx) error {
+		_, err := s.enter(tx, call, "UploadArchive", name, check)
+		return err
+	})
+	if err == nil {
+		s.recent.add(who, now)
+	}
+	return err
 }
 
 // addArchive makes a a member of v: it gives it an id and a creation date,

@@ -49,6 +49,8 @@ type Service struct {
 	cfg  Config
 	wake chan struct{} // holds one token when the sweep should look again
 
+	recent recent // who may upload
+
 	suspectsMu sync.Mutex
 	suspects   map[moraine.BlobID]time.Time // blobs without a row, and since when we know; guarded by suspectsMu
 }
