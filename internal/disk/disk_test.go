@@ -216,3 +216,48 @@ func TestFree(t *testing.T) {
 		t.Errorf("Free of a missing path: %v", err)
 	}
 }
+
+// TestWriteDirect writes every second page past the page cache and the others
+// through it, and reads all of them back; what is not aligned is left to the
+// caller.
+func TestWriteDirect(t *testing.T) {
+	t.Parallel()
+	fsys := disk.NewOS()
+	f, err := fsys.Open(filepath.Join(t.TempDir(), "file"), os.O_CREATE|os.O_RDWR)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	const pages = 64
+	want := make([]byte, pages*disk.DirectAlign) // large enough to be aligned
+	for i := range want {
+		want[i] = byte(i / 7)
+	}
+	for i := range pages {
+		p, off := want[i*disk.DirectAlign:][:disk.DirectAlign], int64(i*disk.DirectAlign)
+		if i%2 == 0 {
+			done, err := disk.WriteDirect(f, p, off)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if done {
+				continue
+			}
+		}
+		if _, err := f.WriteAt(p, off); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, c := range []struct{ from, to, off int }{{0, 100, 0}, {1, 1 + disk.DirectAlign, 0}, {0, disk.DirectAlign, 512}, {0, 0, 0}} {
+		if done, err := disk.WriteDirect(f, want[c.from:c.to], int64(c.off)); done || err != nil {
+			t.Errorf("bytes %d to %d at %d: written %v, %v", c.from, c.to, c.off, done, err)
+		}
+	}
+	got := make([]byte, len(want))
+	if _, err := f.ReadAt(got, 0); err != nil || !bytes.Equal(got, want) {
+		t.Errorf("read back: %v, equal %v", err, bytes.Equal(got, want))
+	}
+	if err := f.Sync(); err != nil {
+		t.Error(err)
+	}
+}

@@ -62,6 +62,27 @@ type Flusher interface {
 	FlushWait(off, n int64) error
 }
 
+// DirectAlign is what the offset, the length and the address of a direct write
+// must be multiples of.
+const DirectAlign = 4096
+
+// DirectWriter is a File that can write past the page cache, which spares a
+// copy and leaves the memory to what is read.
+type DirectWriter interface {
+	// WriteDirect writes p at off, or nothing at all and reports false if this
+	// file, p or off does not allow it. Like WriteAt it makes nothing durable.
+	WriteDirect(p []byte, off int64) (bool, error)
+}
+
+// WriteDirect writes past the page cache if f can, else writes nothing and
+// reports false.
+func WriteDirect(f File, p []byte, off int64) (bool, error) {
+	if d, ok := f.(DirectWriter); ok {
+		return d.WriteDirect(p, off)
+	}
+	return false, nil
+}
+
 // Adviser is a File that can be told that a range will be read soon.
 type Adviser interface {
 	WillRead(off, n int64)

@@ -77,8 +77,11 @@ func (o *OS) SyncDir(dir string) error {
 // osFile adds to os.File what the platform offers.
 type osFile struct {
 	*os.File
-	fs *OS
+	fs     *OS
+	direct directFile
 }
+
+func (f *osFile) Close() error { return errors.Join(f.direct.close(), f.File.Close()) }
 
 func (f *osFile) Sync() error {
 	f.fs.syncs.Add(1)

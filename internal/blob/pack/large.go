@@ -179,10 +179,18 @@ func (w *largeWriter) write(p []byte) error {
 	t := tail{crcs: w.crcs}
 	t.addFrames(p)
 	w.crcs = t.crcs
-	if _, err := w.f.WriteAt(p, w.pos); err != nil {
+	direct, err := disk.WriteDirect(w.f, p, w.pos)
+	if err == nil && !direct {
+		_, err = w.f.WriteAt(p, w.pos)
+	}
+	if err != nil {
 		return err
 	}
 	w.pos += int64(len(p))
+	if direct {
+		w.flushed = w.pos // and on the disk, but for its own cache
+		return nil
+	}
 	if w.pos-w.flushed < flushWindow {
 		return nil
 	}
