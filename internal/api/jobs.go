@@ -74,11 +74,8 @@ func (s *Server) listJobs(c *call) error {
 	return c.ok(list)
 }
 
-// Sizes and times of sending an output.
-const (
-	chunkSize  = 256 << 10
-	chunkStall = 5 * time.Minute // without progress of one chunk
-)
+// chunkStall is how long one chunk of an output may take to be sent.
+const chunkStall = 5 * time.Minute
 
 func (s *Server) getJobOutput(c *call) error {
 	out, err := s.cfg.Jobs.GetJobOutput(c.r.Context(), c.who, c.target.vault,
@@ -89,13 +86,12 @@ func (s *Server) getJobOutput(c *call) error {
 	defer out.Body.Close()
 	// The first chunk is read before the status is chosen, so that damage found
 	// there is an honest error reply.
-	buf := make([]byte, min(chunkSize, out.Last-out.First+1))
-	n, err := io.ReadFull(out.Body, buf)
+	first, err := out.Body.Lend()
 	if err != nil {
 		return err
 	}
 	c.outputHeader(out)
-	return s.sendOutput(c, out, buf, n)
+	return s.sendOutput(c, out, first)
 }
 
 // outputHeader writes status and headers of an output (§7.7).
@@ -129,23 +125,23 @@ func (c *call) outputHeader(out *job.Output) {
 	c.w.WriteHeader(status)
 }
 
-// sendOutput copies the output after its first n bytes, which are in buf. A
-// client that stops early is no error. Damage found on the way cuts the
+// sendOutput sends an output that begins with chunk, each chunk as the store
+// lends it. A client that stops early is no error. Damage found on the way cuts the
 // connection short of Content-Length: a body never ends normally with wrong
 // or missing bytes.
-func (s *Server) sendOutput(c *call, out *job.Output, buf []byte, n int) error {
+func (s *Server) sendOutput(c *call, out *job.Output, chunk []byte) error {
 	control := http.NewResponseController(c.w.ResponseWriter)
 	for {
 		// A server without deadlines only loses the guard against a stall.
 		_ = control.SetWriteDeadline(time.Now().Add(chunkStall))
-		if _, err := c.w.Write(buf[:n]); err != nil {
+		if _, err := c.w.Write(chunk); err != nil {
 			c.event.Err = err
 			return nil
 		}
 		var err error
-		n, err = io.ReadFull(out.Body, buf)
+		chunk, err = out.Body.Lend()
 		switch {
-		case err == nil, err == io.ErrUnexpectedEOF:
+		case err == nil:
 		case err == io.EOF:
 			_ = control.SetWriteDeadline(time.Time{})
 			return nil

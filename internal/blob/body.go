@@ -8,10 +8,26 @@ import (
 	"moraine/internal/treehash"
 )
 
+// Lender is a reader that can show bytes instead of copying them. What Lend
+// returns is valid until the next call of a method. Like Read it returns some
+// bytes or an error, io.EOF at the end.
+type Lender interface {
+	Lend() ([]byte, error)
+}
+
+// Body is an open body or part of one. It is used by one goroutine.
+type Body interface {
+	io.ReadCloser
+	Lender
+}
+
+// lendSize is what OpenBody lends at a time of a store that lends nothing.
+const lendSize = 256 << 10
+
 // OpenBody reads n bytes from offset off of the body made of the given
 // extents, which are contiguous and in order. Blobs are opened one at a time,
 // as the reading reaches them.
-func OpenBody(ctx context.Context, s Store, extents []moraine.Extent, off, n int64) io.ReadCloser {
+func OpenBody(ctx context.Context, s Store, extents []moraine.Extent, off, n int64) Body {
 	return &bodyReader{ctx: ctx, store: s, extents: extents, off: off, left: n}
 }
 
@@ -23,9 +39,33 @@ type bodyReader struct {
 	off     int64 // in the body, of the next byte
 	left    int64
 	cur     io.ReadCloser // nil between extents
+	own     []byte        // lent where a store does not lend its own
 }
 
 func (b *bodyReader) Read(p []byte) (int, error) {
+	return b.step(func() (int, error) { return b.cur.Read(p) })
+}
+
+// Lend implements Lender.
+func (b *bodyReader) Lend() (p []byte, err error) {
+	_, err = b.step(func() (int, error) {
+		var err error
+		if lender, ok := b.cur.(Lender); ok {
+			p, err = lender.Lend()
+			return len(p), err
+		}
+		if b.own == nil {
+			b.own = make([]byte, lendSize)
+		}
+		n, err := b.cur.Read(b.own)
+		p = b.own[:n]
+		return n, err
+	})
+	return p, err
+}
+
+// step has read, which reads from cur, go on until it delivers something.
+func (b *bodyReader) step(read func() (int, error)) (int, error) {
 	for {
 		if b.left == 0 {
 			return 0, io.EOF
@@ -35,7 +75,7 @@ func (b *bodyReader) Read(p []byte) (int, error) {
 				return 0, err
 			}
 		}
-		n, err := b.cur.Read(p)
+		n, err := read()
 		b.off += int64(n)
 		b.left -= int64(n)
 		if err == io.EOF {

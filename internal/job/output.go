@@ -2,7 +2,6 @@ package job
 
 import (
 	"context"
-	"io"
 	"math"
 	"strconv"
 	"strings"
@@ -22,7 +21,7 @@ type Output struct {
 	// TreeHash belongs to the range that is returned; nil where none may be
 	// sent (§6.3).
 	TreeHash *moraine.TreeHash
-	Body     io.ReadCloser
+	Body     blob.Body
 }
 
 // GetJobOutput opens the output of a finished job, or the part of it that a
@@ -49,7 +48,7 @@ func (s *Service) GetJobOutput(ctx context.Context, call access.Call, name strin
 		}
 	}
 	body := blob.OpenBody(ctx, s.cfg.Blobs, extents, base+out.First, out.Last-out.First+1)
-	out.Body = &heldBody{ReadCloser: body, release: release}
+	out.Body = &heldBody{Body: body, release: release}
 	return out, nil
 }
 
@@ -155,11 +154,11 @@ func (s *Service) downloads() int {
 
 // heldBody releases the job when it is closed.
 type heldBody struct {
-	io.ReadCloser
+	blob.Body
 	release func()
 }
 
 func (b *heldBody) Close() error {
 	defer b.release()
-	return b.ReadCloser.Close()
+	return b.Body.Close()
 }
