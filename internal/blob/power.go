@@ -49,3 +49,20 @@ type Mended struct {
 	Ref  moraine.BlobRef
 	Drop []moraine.BlobRef
 }
+
+// Resolver is a store whose Walk shows blobs as a store below it keeps them: by
+// references that are good for Delete and Open of their bytes, but are not
+// those that Put returned.
+type Resolver interface {
+	// Resolve returns a blob that Walk showed as Put returned it: reference and
+	// size. It may have to read the beginning of the blob.
+	Resolve(ctx context.Context, i Info) (Info, error)
+}
+
+// Resolve returns a blob that the Walk of s showed as its Put returned it.
+func Resolve(ctx context.Context, s Store, i Info) (Info, error) {
+	if r, ok := s.(Resolver); ok {
+		return r.Resolve(ctx, i)
+	}
+	return i, nil
+}

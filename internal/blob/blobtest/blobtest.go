@@ -615,6 +615,10 @@ func (b *bench) walk() map[moraine.BlobRef]blob.Info {
 	}
 	all := map[moraine.BlobRef]blob.Info{}
 	err := w.Walk(b.Context(), func(i blob.Info) error {
+		i, err := blob.Resolve(b.Context(), b.store, i)
+		if err != nil {
+			return err
+		}
 		if _, ok := all[i.Ref]; ok {
 			b.Errorf("Walk shows %s twice", i.Ref)
 		}
