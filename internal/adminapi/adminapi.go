@@ -1,5 +1,5 @@
 // Package adminapi is the surface for the people who run a server: health,
-// metrics and profiles.
+// metrics, profiles and the clock.
 //
 // It knows HTTP, the Prometheus text format and the names of the metrics. It
 // must not know where figures come from: the assembly hands them in. It asks
@@ -25,6 +25,8 @@ type Config struct {
 	Log   *slog.Logger                // zero: discard
 	// TestMode is what tests may change. Zero: nothing, as there is no test mode.
 	TestMode *TestMode
+	// Clock is what operators may ask of the clock. Zero: nothing.
+	Clock *Clock
 }
 
 // scrapesMax bounds how many scrapes are gathered at the same time, and
@@ -46,7 +48,13 @@ func New(cfg Config) http.Handler {
 		MaxRequestsInFlight: scrapesMax,
 		Timeout:             scrapeTimeout,
 	}))
-	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { say(w, http.StatusOK, "ok") })
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
+		line := "ok"
+		if cfg.Clock != nil {
+			line = cfg.Clock.health()
+		}
+		say(w, http.StatusOK, line)
+	})
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
 		if cfg.Ready == nil {
 			say(w, http.StatusOK, "ready")
@@ -59,6 +67,9 @@ func New(cfg Config) http.Handler {
 	if cfg.TestMode != nil {
 		cfg.TestMode.register(mux)
 	}
+	if cfg.Clock != nil {
+		cfg.Clock.register(mux)
+	}
 	mux.HandleFunc("GET /debug/pprof/", pprof.Index)
 	mux.HandleFunc("GET /debug/pprof/cmdline", pprof.Cmdline)
 	mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
@@ -68,7 +79,7 @@ func New(cfg Config) http.Handler {
 	return mux
 }
 
-// say answers with one line of text. A client that went away misses it.
+// say answers with text. A client that went away misses it.
 func say(w http.ResponseWriter, status int, line string) {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	w.Header().Set("Cache-Control", "no-store")

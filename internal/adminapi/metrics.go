@@ -7,6 +7,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"moraine/internal/clock"
 )
 
 // Sources are where the figures of a scrape come from. Each may be nil, then
@@ -16,6 +18,7 @@ type Sources struct {
 	DiskFree func() (int64, error) // bytes that may still be written to the data directory
 	// Census counts rows.
 	Census  func(context.Context) (Census, error)
+	Clock   func() clock.Status
 	Version string // of the program
 }
 
@@ -62,7 +65,7 @@ func NewMetrics(src Sources) *Metrics {
 	})
 	build.Set(1)
 	m.registry.MustRegister(
-		m.requests, m.bytesIn, m.bytesOut, m.seconds, build, newGauges(src),
+		m.requests, m.bytesIn, m.bytesOut, m.seconds, build, newGauges(src), newClockGauges(src),
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	)
 	return m
@@ -141,5 +144,47 @@ func (g *gauges) collectCensus(ch chan<- prometheus.Metric) {
 	}
 	for state, n := range census.Messages {
 		ch <- prometheus.MustNewConstMetric(g.message, prometheus.GaugeValue, float64(n), state)
+	}
+}
+
+// clockGauges asks the clock at every scrape.
+type clockGauges struct {
+	status                     func() clock.Status // nil for none
+	now, skew, pending, events *prometheus.Desc
+}
+
+func newClockGauges(src Sources) *clockGauges {
+	return &clockGauges{
+		status:  src.Clock,
+		now:     prometheus.NewDesc("moraine_clock_seconds", "The time that retention, locks and expiry go by, in seconds since 1970.", nil, nil),
+		skew:    prometheus.NewDesc("moraine_clock_skew_seconds", "How far the system clock is ahead of that time; negative if it is behind.", nil, nil),
+		pending: prometheus.NewDesc("moraine_clock_pending_jump_seconds", "Size of the jump of the system clock that waits for moraine clock confirm; 0 if none does.", nil, nil),
+		events:  prometheus.NewDesc("moraine_clock_jumps_total", "Jumps of the system clock since the start: forward ones believed, held or confirmed, and those back.", []string{"kind"}, nil),
+	}
+}
+
+// Describe implements prometheus.Collector.
+func (g *clockGauges) Describe(ch chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{g.now, g.skew, g.pending, g.events} {
+		ch <- d
+	}
+}
+
+// Collect implements prometheus.Collector.
+func (g *clockGauges) Collect(ch chan<- prometheus.Metric) {
+	if g.status == nil {
+		return
+	}
+	s := g.status()
+	gauge := func(d *prometheus.Desc, v float64) { ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v) }
+	gauge(g.now, float64(s.Now.UnixMilli())/1000)
+	gauge(g.skew, s.System.Sub(s.Now).Seconds())
+	pending := 0.0
+	if !s.Pending.IsZero() {
+		pending = s.Pending.To.Sub(s.Pending.From).Seconds()
+	}
+	gauge(g.pending, pending)
+	for kind, n := range map[string]int64{"believed": s.Counts.Believed, "held": s.Counts.Held, "confirmed": s.Counts.Confirmed, "back": s.Counts.Back} {
+		ch <- prometheus.MustNewConstMetric(g.events, prometheus.CounterValue, float64(n), kind)
 	}
 }

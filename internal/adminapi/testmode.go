@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"moraine"
+	"moraine/internal/clock"
 	"moraine/internal/job"
 )
 
@@ -209,7 +210,10 @@ func decode(body []byte, v any) error {
 func complain(w http.ResponseWriter, err error) {
 	status := http.StatusBadRequest
 	var large *http.MaxBytesError
+	var refused *clock.Refused
 	switch {
+	case errors.As(err, &refused):
+		status = http.StatusConflict
 	case errors.As(err, &large):
 		status = http.StatusRequestEntityTooLarge
 	case moraine.IsKind(err, moraine.Unavailable):

@@ -218,6 +218,30 @@ func TestFailClosed(t *testing.T) {
 	}
 }
 
+// TestWitness checks that what must be on record is, when it returns without an
+// error, and that a disk that takes nothing forbids it.
+func TestWitness(t *testing.T) {
+	t.Parallel()
+	fsys := crashfs.New()
+	h := open(t, fsys, audit.Config{})
+	if err := h.Witness("ClockJump", map[string]any{"phase": "confirmed"}); err != nil {
+		t.Fatal(err)
+	}
+	all := records(t, fsys.Crash(crashfs.KeepNone, nil))
+	last := all[len(all)-1]
+	if last.EventName != "ClockJump" || last.EventType != "AwsServiceEvent" || last.AdditionalEventData["phase"] != "confirmed" {
+		t.Errorf("after a loss of power the last record is %+v", last)
+	}
+	for _, failOpen := range []bool{false, true} {
+		fsys := crashfs.New()
+		h := open(t, fsys, audit.Config{FailOpen: failOpen})
+		fsys.FailAll(crashfs.Lost)
+		if err := h.Witness("ClockJump", nil); (err == nil) != failOpen {
+			t.Errorf("a disk that takes nothing, fail open %v: %v", failOpen, err)
+		}
+	}
+}
+
 // TestFullQueue checks that memory is bounded while the disk takes nothing, and
 // that what was dropped is told.
 func TestFullQueue(t *testing.T) {

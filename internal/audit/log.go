@@ -98,6 +98,19 @@ func (l *Log) Service(name string, details map[string]any) {
 	_, _ = l.enqueue(service(name, details), "")
 }
 
+// Witness is Service for what must not happen without a record: it waits until
+// the record is durable, and an error means that it must not happen.
+func (l *Log) Witness(name string, details map[string]any) error {
+	seq, err := l.enqueue(service(name, details), "")
+	if err == nil {
+		err = l.flush(seq)
+	}
+	if err == nil || l.cfg.FailOpen {
+		return nil
+	}
+	return fmt.Errorf("write the audit record: %w", err)
+}
+
 func service(name string, details map[string]any) *Record {
 	return &Record{
 		UserIdentity: Identity{Type: "AWSService", InvokedBy: ourselves}, EventType: serviceEvent,

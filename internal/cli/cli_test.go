@@ -118,7 +118,7 @@ func tell(ts *testscript.TestScript, _ bool, args []string) {
 	var pid int
 	_, err := fmt.Sscanf(ts.ReadFile(filepath.Join(args[0], "lock")), "process %d on", &pid)
 	ts.Check(err)
-	number, ok := map[string]syscall.Signal{"TERM": syscall.SIGTERM, "INT": syscall.SIGINT, "HUP": syscall.SIGHUP}[args[1]]
+	number, ok := map[string]syscall.Signal{"TERM": syscall.SIGTERM, "INT": syscall.SIGINT, "HUP": syscall.SIGHUP, "KILL": syscall.SIGKILL}[args[1]]
 	if !ok {
 		ts.Fatalf("no signal %s", args[1])
 	}

@@ -64,7 +64,7 @@ func newSimulate(e *env) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		q.Data, q.Region, q.Log = cfg.Data, cfg.Region, newLog(e, cfg.Log)
+		q.Data, q.Region, q.MaxDowntime, q.Log = cfg.Data, cfg.Region, cfg.Clock.MaxDowntime, newLog(e, cfg.Log)
 		q.Archive, q.HasAge = moraine.ArchiveID(archive), cmd.Flags().Changed(flagAge)
 		if q.At, err = parseTime(at); err != nil {
 			return &exit{exitUsage, err}

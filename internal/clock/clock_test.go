@@ -54,7 +54,7 @@ func TestStateIsKept(t *testing.T) {
 	s := &system{at: noon}
 	var kept clock.State
 	save := func(s clock.State) error { kept = s; return nil }
-	c := clock.New(clock.Config{System: s.now, Save: save})
+	c := clock.New(clock.Config{System: s.now, Save: save, Movable: true})
 	if now, err := c.Advance(24 * time.Hour); err != nil || !now.Equal(noon.Add(24*time.Hour)) {
 		t.Fatalf("Advance = %v, %v", now, err)
 	}
@@ -76,21 +76,27 @@ func TestStateIsKept(t *testing.T) {
 
 func TestAdvanceRefuses(t *testing.T) {
 	t.Parallel()
-	c := clock.New(clock.Config{System: (&system{at: noon}).now, Save: nothing})
+	c := clock.New(clock.Config{System: (&system{at: noon}).now, Save: nothing, Movable: true})
 	for _, by := range []time.Duration{0, -time.Second, 1<<63 - 1, -1 << 63, 101 * 365 * 24 * time.Hour} {
 		if _, err := c.Advance(by); err == nil || clock.NotSaved(err) {
 			t.Errorf("Advance(%v): %v", by, err)
 		}
 	}
-	if got := c.Now(); !got.Equal(noon) {
-		t.Errorf("refused moves moved the clock to %v", got)
+	fixed := clock.New(clock.Config{System: (&system{at: noon}).now, Save: nothing})
+	if _, err := fixed.Advance(time.Hour); err == nil || !strings.Contains(err.Error(), "in test mode only") {
+		t.Errorf("Advance without test mode: %v", err)
+	}
+	for _, c := range []*clock.Clock{c, fixed} {
+		if got := c.Now(); !got.Equal(noon) {
+			t.Errorf("refused moves moved the clock to %v", got)
+		}
 	}
 }
 
 // A move that cannot be kept does not happen.
 func TestAdvanceNotSaved(t *testing.T) {
 	t.Parallel()
-	c := clock.New(clock.Config{System: (&system{at: noon}).now, Save: func(clock.State) error { return errors.New("disk is gone") }})
+	c := clock.New(clock.Config{System: (&system{at: noon}).now, Movable: true, Save: func(clock.State) error { return errors.New("disk is gone") }})
 	if _, err := c.Advance(time.Hour); !clock.NotSaved(err) {
 		t.Errorf("Advance: %v", err)
 	}
@@ -150,6 +156,57 @@ func TestRun(t *testing.T) {
 		}
 		if last := saved[len(saved)-1]; !last.Mark.Equal(start.Add(7 * time.Minute)) {
 			t.Errorf("the last mark is %v", last.Mark)
+		}
+	})
+}
+
+// A jump that a reading finds is saved and told at once, not at the next minute;
+// a clock that goes to and fro is saved once a second, however often it is read.
+func TestRunSavesWhatReadingsFind(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var mu sync.Mutex // guards the rest
+		var saved []clock.State
+		var jump time.Duration
+		told := 0
+		c := clock.New(clock.Config{
+			System: func() time.Time { mu.Lock(); defer mu.Unlock(); return time.Now().Add(jump) },
+			Save:   func(s clock.State) error { mu.Lock(); defer mu.Unlock(); saved = append(saved, s); return nil },
+			Tell:   func(clock.Notice) { mu.Lock(); defer mu.Unlock(); told++ },
+		})
+		set := func(by time.Duration) {
+			mu.Lock()
+			jump = by
+			mu.Unlock()
+			c.Now()
+		}
+		count := func() (int, int) { mu.Lock(); defer mu.Unlock(); return len(saved), told }
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error)
+		go func() { done <- c.Run(ctx) }()
+		synctest.Wait()
+		set(25 * time.Hour)
+		synctest.Wait()
+		if n, told := count(); n != 2 || told != 1 || saved[1].Pending.IsZero() {
+			t.Errorf("%d states are saved and %d things told: %v", n, told, saved)
+		}
+		for range 20 {
+			for range 50 {
+				set(0)
+				set(25 * time.Hour)
+			}
+			<-time.After(100 * time.Millisecond) // virtual
+			synctest.Wait()
+		}
+		if n, told := count(); n > 5 || told > 5 {
+			t.Errorf("in two seconds %d states are saved and %d things told", n, told)
+		}
+		if got := c.Status().Counts.Held; got != 1001 {
+			t.Errorf("%d jumps are counted, want 1001", got)
+		}
+		cancel()
+		if err := <-done; err != nil {
+			t.Errorf("Run: %v", err)
 		}
 	})
 }

@@ -39,6 +39,7 @@ type Config struct {
 
 	Log   Log
 	Admin Admin
+	Clock Clock
 
 	JobDelay            job.Delays
 	JobRetention        time.Duration
@@ -77,6 +78,11 @@ type Log struct {
 type Admin struct {
 	Listen      string // host:port; empty for none
 	AllowRemote bool
+}
+
+// Clock is what is believed of the system clock.
+type Clock struct {
+	MaxDowntime time.Duration // how far it may have jumped at a start
 }
 
 // HTTP bounds what a client may send.

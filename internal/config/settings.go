@@ -123,6 +123,9 @@ func operatorSettings() []Setting {
 			set: func(c *Config, v string) error { return setLevel(&c.Log.Level, v) },
 			get: func(c *Config) string { return strings.ToLower(c.Log.Level.String()) },
 		},
+		duration("clock.max_downtime", "504h",
+			"How far the system clock may have gone on while no server ran. Further, and time goes on without it until an operator confirms the jump with moraine clock confirm. From 1h to 10 years; for a machine that is off most of the time, give much more than it is off at once.",
+			func(c *Config) *time.Duration { return &c.Clock.MaxDowntime }),
 	}
 }
 

@@ -29,7 +29,8 @@ type FileLock struct {
 	f *os.File
 	// dir is the directory of the file, locked as well: a lock file that is
 	// removed and made again must not let a second process in.
-	dir *os.File
+	dir    *os.File
+	holder string
 }
 
 // holderMax bounds what is read of a lock file.
@@ -93,11 +94,15 @@ func lock(f *os.File) (*FileLock, error) {
 	if err := f.Truncate(0); err != nil {
 		return nil, err
 	}
-	if _, err := fmt.Fprintf(f, "process %d on %s\n", os.Getpid(), host); err != nil {
+	holder := fmt.Sprintf("process %d on %s", os.Getpid(), host)
+	if _, err := fmt.Fprintln(f, holder); err != nil {
 		return nil, err
 	}
-	return &FileLock{f: f}, nil
+	return &FileLock{f: f, holder: holder}, nil
 }
+
+// Holder is what the lock says to others about its holder.
+func (l *FileLock) Holder() string { return l.holder }
 
 // Close releases the lock.
 func (l *FileLock) Close() error { return errors.Join(l.dir.Close(), l.f.Close()) }

@@ -62,7 +62,7 @@ func (r *running) form(t *testing.T, k sigv4.Key, service, version string, param
 	if err := sigv4.Sign(req, k, "us-east-1", service, time.Now(), hex.EncodeToString(sum[:])); err != nil {
 		t.Fatal(err)
 	}
-	resp, err := (&http.Transport{DisableKeepAlives: true}).RoundTrip(req)
+	resp, err := newTransport().RoundTrip(req)
 	if err != nil {
 		t.Fatal(err)
 	}

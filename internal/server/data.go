@@ -49,7 +49,7 @@ func openData(dir string) (*data, error) {
 	d.lock, err = disk.Lock(d.path(lockFile))
 	var held *disk.LockedError
 	if errors.As(err, &held) {
-		return nil, fmt.Errorf("the data directory %s is in use by %s; stop that one first, or name another directory", abs, held.Holder)
+		return nil, &inUseError{dir: abs, holder: held.Holder}
 	}
 	if err != nil {
 		return nil, fmt.Errorf("the data directory cannot be locked: %w", err)
@@ -58,6 +58,13 @@ func openData(dir string) (*data, error) {
 		return nil, errors.Join(err, d.Close())
 	}
 	return d, nil
+}
+
+// inUseError says that another process has the directory.
+type inUseError struct{ dir, holder string }
+
+func (e *inUseError) Error() string {
+	return fmt.Sprintf("the data directory %s is in use by %s; stop that one first, or name another directory", e.dir, e.holder)
 }
 
 // openExisting is openData for a directory that must hold rows.

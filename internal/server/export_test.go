@@ -5,9 +5,3 @@ var (
 	ParseCredentials  = parseCredentials
 	FormatCredentials = formatCredentials
 )
-
-// What the fuzz target of the clock file needs.
-var (
-	ParseClock  = parseClock
-	FormatClock = formatClock
-)

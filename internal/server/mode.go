@@ -4,9 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"log/slog"
 	"strings"
-	"time"
 
 	"moraine/internal/clock"
 	"moraine/internal/config"
@@ -58,40 +56,20 @@ func (d *data) settleMode(test bool) error {
 }
 
 // openClock returns the clock with the state that the directory holds.
-func (d *data) openClock(system func() time.Time, log *slog.Logger) (*clock.Clock, error) {
-	var state clock.State
+func (d *data) openClock(c clock.Config) (*clock.Clock, error) {
 	text, err := readSmall(d.path(clockFile))
-	if err == nil {
-		state, err = parseClock(string(text))
+	switch {
+	case err == nil:
+		c.State, err = clock.ParseState(string(text))
+	case errors.Is(err, fs.ErrNotExist):
+		if err = nil; d.used && c.Log != nil {
+			c.Log.Warn("the newest time ever used is not known, so the system clock is believed", "missing", d.path(clockFile))
+		}
 	}
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err != nil {
 		return nil, fmt.Errorf("the newest time ever used cannot be read from %s; restore the file, or remove it if the system clock is right: %w", d.path(clockFile), err)
 	}
-	save := func(s clock.State) error { return d.write(clockFile, formatClock(s)) }
-	return clock.New(clock.Config{System: system, Save: save, State: state, Log: log}), nil
-}
-
-// formatClock prints a state as two lines: the mark, and how far the clock was
-// moved. Format: never change.
-func formatClock(s clock.State) string {
-	return s.Mark.UTC().Format(time.RFC3339Nano) + "\n" + s.Ahead.String() + "\n"
-}
-
-func parseClock(text string) (clock.State, error) {
-	var s clock.State
-	mark, ahead, ok := strings.Cut(strings.TrimSpace(text), "\n")
-	if !ok {
-		return s, errors.New("two lines are expected")
-	}
-	var err error
-	if s.Mark, err = time.Parse(time.RFC3339Nano, mark); err != nil {
-		return s, err
-	}
-	if s.Ahead, err = time.ParseDuration(ahead); err != nil {
-		return s, err
-	}
-	if s.Ahead < 0 {
-		return s, fmt.Errorf("the clock cannot be %s ahead", s.Ahead)
-	}
-	return s, nil
+	// After a crash the file has its old content or the new.
+	c.Save = func(s clock.State) error { return d.write(clockFile, s.String()) }
+	return clock.New(c), nil
 }

@@ -36,6 +36,7 @@ type node struct {
 	throttle *access.Throttle // nil for none
 	api      http.Handler
 	clock    *clock.Clock
+	process  string      // what the lock of the data directory says about this process
 	ready    atomic.Bool // requests are taken
 
 	hindrance hindrance // of test mode
@@ -49,7 +50,7 @@ func newNode(cfg config.Config, opts Options, d *data, s *stores, id identity, c
 	opts.Now = clk.Now
 	pending, authority := new(blob.Pending), access.New(access.Config{Now: opts.Now, Log: opts.Log})
 	blobs := reserve(s.blobs, d.dir)
-	n := &node{log: opts.Log, clock: clk}
+	n := &node{log: opts.Log, clock: clk, process: d.lock.Holder()}
 	n.accounts = account.New(account.Config{Meta: s.rows, Keyring: id.keyring, Root: id.root, Now: clk.Wall, Log: opts.Log})
 	n.vaults = vault.New(vault.Config{
 		Meta: s.rows, Blobs: blobs, Pending: pending, Access: authority, Now: opts.Now, Log: opts.Log,
@@ -68,6 +69,7 @@ func newNode(cfg config.Config, opts Options, d *data, s *stores, id identity, c
 		Fsyncs:   func() int64 { return d.fsys.Syncs() + int64(s.rows.Commits()) },
 		DiskFree: func() (int64, error) { return disk.Free(d.dir) },
 		Census:   func(ctx context.Context) (adminapi.Census, error) { return census(ctx, s.rows) },
+		Clock:    clk.Status,
 		Version:  opts.Version,
 	})
 	n.api = surfaces(newAPI(cfg, opts, n), newIAM(cfg, opts, n))
@@ -163,7 +165,10 @@ func (n *node) observeIAM(e iamapi.Event) {
 }
 
 func (n *node) adminHandler(cfg config.Config) http.Handler {
-	return adminapi.New(adminapi.Config{Metrics: n.metrics, Ready: n.readiness, Log: n.log, TestMode: n.testMode(cfg)})
+	return adminapi.New(adminapi.Config{
+		Metrics: n.metrics, Ready: n.readiness, Log: n.log, TestMode: n.testMode(cfg),
+		Clock: &adminapi.Clock{Status: n.clock.Status, Confirm: n.confirm, Process: n.process},
+	})
 }
 
 // readiness is nil while requests are taken.

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 
 	"moraine"
+	"moraine/internal/clock"
 	"moraine/internal/meta/sqlmeta"
 	"moraine/internal/notify"
 )
@@ -36,5 +37,11 @@ func (o Offline) outbox(ctx context.Context, fn func(*notify.Service) error) (er
 		return fmt.Errorf("open %s: %w", d.path(rowsFile), err)
 	}
 	defer func() { err = errors.Join(err, rows.Close()) }()
-	return fn(notify.New(notify.Config{Meta: rows, Log: o.Log}))
+	// What is due is due by the clock of the server, which may be behind or
+	// moved. A jump that a start would believe is of no account here.
+	clk, err := d.openClock(clock.Config{Log: o.Log})
+	if err != nil {
+		return err
+	}
+	return fn(notify.New(notify.Config{Meta: rows, Now: clk.Now, Log: o.Log}))
 }

@@ -18,16 +18,18 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"moraine/internal/audit"
 	"moraine/internal/config"
 )
 
 // Options are what a server needs besides its settings.
 type Options struct {
-	Out     io.Writer        // the start-up text; zero: discard
-	Log     *slog.Logger     // zero: discard
-	Now     func() time.Time // the system clock; zero: time.Now
-	Reload  <-chan os.Signal // each value means: read the certificate again
-	Version string           // for metrics
+	Out     io.Writer            // the start-up text; zero: discard
+	Log     *slog.Logger         // zero: discard
+	Now     func() time.Time     // the system clock; zero: time.Now
+	Elapsed func() time.Duration // a clock that nobody can set, since any instant; zero: that of the process
+	Reload  <-chan os.Signal     // each value means: read the certificate again
+	Version string               // for metrics
 
 	system func() time.Time // Now as given, where Now has become the server's clock
 }
@@ -86,7 +88,8 @@ func Run(ctx context.Context, cfg config.Config, opts Options) (err error) {
 	if err := data.settleMode(cfg.TestMode); err != nil {
 		return err
 	}
-	clock, err := data.openClock(opts.Now, opts.Log)
+	var s *stores // open before the clock has anything to tell
+	clk, err := data.openClock(clockConfig(cfg, opts, func() *audit.Log { return s.audit }))
 	if err != nil {
 		return err
 	}
@@ -97,15 +100,13 @@ func Run(ctx context.Context, cfg config.Config, opts Options) (err error) {
 	for _, text := range append(cfg.Warnings(), identity.warnings...) {
 		opts.Log.WarnContext(ctx, "check the settings", "warning", text)
 	}
-	s, err := data.openStores(ctx, opts.Log)
-	if err != nil {
+	if s, err = data.openStores(ctx, opts.Log); err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, s.Close()) }()
 	if s.audit, err = data.openAudit(cfg, opts); err != nil {
 		return err
 	}
-
 	keyring, warnings, err := data.settleMaster(ctx, s.rows, cfg.MasterKeyFile)
 	if err != nil {
 		return err
@@ -114,12 +115,12 @@ func Run(ctx context.Context, cfg config.Config, opts Options) (err error) {
 	for _, text := range warnings {
 		opts.Log.WarnContext(ctx, "check the settings", "warning", text)
 	}
-	n := newNode(cfg, opts, data, s, identity, clock, sinks)
+	n := newNode(cfg, opts, data, s, identity, clk, sinks)
 	if err := n.accounts.Open(ctx); err != nil {
 		return fmt.Errorf("open accounts: %w", err)
 	}
 	doors.serve(n, cfg, opts.Log)
-	fmt.Fprint(opts.Out, welcome(cfg, data, identity, doors))
+	fmt.Fprint(opts.Out, welcome(cfg, data, identity, doors, clk.Status()))
 	opts.Log.InfoContext(ctx, "serving", "listen", doors.api.Addr().String(), "admin", doors.adminAddr(),
 		"data", data.dir, "account", identity.root.Account, "version", opts.Version)
 	return n.run(ctx, doors, cfg.DrainTimeout, opts)

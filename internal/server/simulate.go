@@ -11,6 +11,7 @@ import (
 	"moraine"
 	"moraine/internal/access"
 	"moraine/internal/account"
+	"moraine/internal/clock"
 	"moraine/internal/meta"
 	"moraine/internal/meta/sqlmeta"
 	"moraine/internal/policy"
@@ -36,8 +37,9 @@ type Simulation struct {
 	SourceIP string    // "" for none that a condition could match
 	Plain    bool      // the request comes without TLS
 
-	Now func() time.Time // zero: time.Now
-	Log *slog.Logger     // zero: discard
+	Now         func() time.Time // zero: time.Now
+	MaxDowntime time.Duration    // as in clock.Config
+	Log         *slog.Logger     // zero: discard
 }
 
 // Simulated is the answer to a Simulation.
@@ -138,7 +140,7 @@ func (q *Simulation) settleArchive() error {
 
 // settleTime takes the time from the clock the server would go by.
 func (q *Simulation) settleTime(d *data) error {
-	clk, err := d.openClock(q.Now, q.Log)
+	clk, err := d.openClock(clock.Config{System: q.Now, MaxDowntime: q.MaxDowntime, Log: q.Log})
 	if err != nil {
 		return err
 	}

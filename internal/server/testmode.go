@@ -77,8 +77,13 @@ func (n *node) advance(by time.Duration) error {
 		return err
 	}
 	n.log.Warn("a test moved the clock", "by", by, "now", now)
+	n.wake()
+	return nil
+}
+
+// wake wakes whoever waits for a time that may have come at once.
+func (n *node) wake() {
 	n.vaults.Wake()
 	n.jobs.Wake()
 	n.notify.Wake()
-	return nil
 }

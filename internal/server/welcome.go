@@ -5,12 +5,13 @@ import (
 	"net"
 	"strings"
 
+	"moraine/internal/clock"
 	"moraine/internal/config"
 )
 
 // welcome is the start-up text: what is served, and one command that uses it.
 // It names the file with the secret and never the secret.
-func welcome(cfg config.Config, d *data, id identity, doors *doors) string {
+func welcome(cfg config.Config, d *data, id identity, doors *doors, st clock.Status) string {
 	url := endpoint(cfg, doors.api.Addr())
 	var b strings.Builder
 	fmt.Fprintf(&b, "Moraine serves account %s in %s on %s\n", id.root.Account, names(cfg), url)
@@ -19,6 +20,9 @@ func welcome(cfg config.Config, d *data, id identity, doors *doors) string {
 	}
 	if cfg.TestMode {
 		fmt.Fprintf(&b, "\n  TEST MODE: POST http://%s/test/clock moves the clock, which expires what is kept here.\n  Store nothing that you want back.\n\n", doors.adminAddr())
+	}
+	if advice := st.Advice(); advice != "" {
+		fmt.Fprintf(&b, "\n  CHECK THE CLOCK: %s.\n\n    moraine clock status --data %s%s\n\n", advice, quote(d.dir), adminFlag(doors))
 	}
 	if cfg.Ephemeral {
 		fmt.Fprintf(&b, "Everything is in %s and is removed at exit\n", d.dir)
@@ -31,6 +35,14 @@ func welcome(cfg config.Config, d *data, id identity, doors *doors) string {
 		fmt.Fprintf(&b, "The root key is %s from the environment. Try it:\n\n  aws %s\n\n", id.root.KeyID, use)
 	}
 	return b.String()
+}
+
+// adminFlag tells an operator's command where to ask.
+func adminFlag(doors *doors) string {
+	if doors.admin == nil {
+		return ""
+	}
+	return " --admin-listen " + doors.adminAddr()
 }
 
 func names(cfg config.Config) string {

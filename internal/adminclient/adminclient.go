@@ -1,0 +1,107 @@
+// Package adminclient asks a running server through its admin listener, as the
+// operator's commands do.
+//
+// It knows the paths and the JSON of that listener. It must not know files,
+// flags or what the answers mean.
+package adminclient
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"time"
+
+	"moraine/internal/adminapi"
+)
+
+const (
+	answerMax  = 1 << 20 // bytes
+	timeoutMax = 30 * time.Second
+)
+
+// Client asks one server. It is safe for concurrent use.
+type Client struct {
+	base string
+	http *http.Client
+}
+
+// New assembles a Client for the server whose admin listener has an address,
+// host:port, and touches nothing.
+func New(address string) (*Client, error) {
+	host, port, err := net.SplitHostPort(address)
+	if err != nil || port == "" || port == "0" {
+		return nil, fmt.Errorf("%q is not an address at which an admin listener can be asked; write it as in 127.0.0.1:8081", address)
+	}
+	// A server that listens on all addresses of the machine does on this one.
+	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
+		host = "127.0.0.1"
+	}
+	return &Client{
+		base: "http://" + net.JoinHostPort(host, port),
+		http: &http.Client{
+			Timeout: timeoutMax,
+			// No proxy: an operator talks to the machine that was named.
+			Transport:     &http.Transport{DisableKeepAlives: true},
+			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		},
+	}, nil
+}
+
+// Clock asks how the clock stands.
+func (c *Client) Clock(ctx context.Context) (adminapi.ClockReply, error) {
+	var out adminapi.ClockReply
+	return out, c.ask(ctx, http.MethodGet, adminapi.ClockPath, nil, &out)
+}
+
+// ConfirmClock confirms the jump with a name, and returns how the clock stands
+// then.
+func (c *Client) ConfirmClock(ctx context.Context, name time.Time) (adminapi.ClockReply, error) {
+	var out adminapi.ClockReply
+	return out, c.ask(ctx, http.MethodPost, adminapi.ConfirmClockPath, adminapi.Confirmation{Jump: &name}, &out)
+}
+
+// ask sends one request and decodes the answer into out. A refusal is an error
+// with the sentence of the server.
+func (c *Client) ask(ctx context.Context, method, path string, in, out any) error {
+	var body []byte
+	if in != nil {
+		var err error
+		if body, err = json.Marshal(in); err != nil {
+			return err
+		}
+	}
+	r, err := http.NewRequestWithContext(ctx, method, c.base+path, bytes.NewReader(body))
+	if err != nil {
+		return err
+	}
+	r.Header.Set("Content-Type", "application/json")
+	resp, err := c.http.Do(r)
+	var inner *url.Error
+	if errors.As(err, &inner) {
+		err = inner.Err // the rest of its text is the address
+	}
+	if err != nil {
+		return fmt.Errorf("the admin listener at %s does not answer: %w", c.base, err)
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(io.LimitReader(resp.Body, answerMax))
+	if err != nil {
+		return fmt.Errorf("read the answer of %s: %w", c.base, err)
+	}
+	if resp.StatusCode == http.StatusOK && json.Unmarshal(text, out) == nil {
+		return nil
+	}
+	var refusal struct {
+		Error string `json:"error"`
+	}
+	if json.Unmarshal(text, &refusal) == nil && refusal.Error != "" {
+		return errors.New(refusal.Error)
+	}
+	return fmt.Errorf("%s answers with status %d and not as an admin listener does; is it the address of admin.listen of this version?", c.base, resp.StatusCode)
+}
