@@ -16,6 +16,7 @@ import (
 )
 
 const (
+	day      = 24 * time.Hour
 	replyMax = 60 * time.Second // one exchange on loopback
 	untilMax = 30 * time.Second // one @until
 )
@@ -185,6 +186,7 @@ func (r *runner) compareBody(t *testing.T, e *exchange, resp *wire.Response, sco
 func (r *runner) build(e *exchange) (*wire.Request, error) {
 	now := time.Now().UTC()
 	r.vars["now"], r.vars["nowrfc"] = now.Format(wire.StampFormat), now.Format("Mon, 02 Jan 2006 15:04:05 GMT")
+	r.vars["noon"] = now.Truncate(day).Add(day + day/2).Sub(now).String() // until that of tomorrow
 	var firstErr error
 	fill := func(s string) string {
 		out, err := r.vars.fill(s)

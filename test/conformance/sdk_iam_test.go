@@ -11,18 +11,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/iam"
 	iamtypes "github.com/aws/aws-sdk-go-v2/service/iam/types"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
-	"github.com/google/go-cmp/cmp"
-	"github.com/google/go-cmp/cmp/cmpopts"
 )
-
-// exactly compares a value of the SDK's with another, whatever it keeps for
-// itself.
-func exactly(t *testing.T, what string, got, want any) {
-	t.Helper()
-	if diff := cmp.Diff(want, got, cmpopts.IgnoreUnexported(iamtypes.User{}, iamtypes.Tag{}, iamtypes.AccessKeyMetadata{})); diff != "" {
-		t.Errorf("%s (-want +got):\n%s", what, diff)
-	}
-}
 
 func TestSDKUsers(t *testing.T) {
 	t.Parallel()
