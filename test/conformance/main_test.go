@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -67,7 +68,7 @@ func TestMain(m *testing.M) {
 
 // run builds and starts the servers, runs the tests, and stops the servers; a
 // server that does not drain cleanly fails the run, and so does a store that
-// fsck does not like.
+// fsck does not like, or an operation that the SDK for Go has left out.
 func run(m *testing.M) int {
 	ctx, cancel := context.WithTimeout(context.Background(), 15*time.Minute)
 	defer cancel()
@@ -100,6 +101,15 @@ func run(m *testing.M) int {
 		}
 		if code != 0 && testing.Verbose() {
 			fmt.Fprintf(os.Stderr, "--- log of server %s\n%s", name, s.Log())
+		}
+	}
+	if code == 0 && wholeRun() {
+		left, err := sdkLeftOut(filepath.Join(dir, "current"))
+		switch {
+		case err != nil:
+			code = fail(err)
+		case len(left) > 0:
+			code = fail(fmt.Errorf("the SDK for Go has never done %s", strings.Join(left, ", ")))
 		}
 	}
 	fmt.Printf("transcripts: %d exchanges that succeed, %d negative cases\n", positives.Load(), negatives.Load())
