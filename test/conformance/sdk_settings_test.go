@@ -31,36 +31,62 @@ func lever(t *testing.T, s *moraineproc.Server, name, body string) {
 	}
 }
 
+// shop is a server of its own with a vault and an archive in it.
+type shop struct {
+	*moraineproc.Server
+	c              *glacier.Client
+	vault, archive *string
+	arn            string // of the vault
+}
+
 // TestSDKSettings drives the operations on settings, tags, policies and locks,
 // and wants every error of the service in the type that the SDK has for it.
 func TestSDKSettings(t *testing.T) {
 	t.Parallel()
-	ctx := t.Context()
-	s := ownServer(t, "--test-mode")
-	c := glacier.New(glacier.Options{
+	s := &shop{Server: ownServer(t, "--test-mode")}
+	s.c = glacier.New(glacier.Options{
 		BaseEndpoint: aws.String("http://" + s.Addr), Region: serverRegion, RetryMaxAttempts: 1,
 		Credentials: credentials.NewStaticCredentialsProvider(serverKeyID, serverSecret, ""),
 	})
-	vault := newVault(t, c)
-	arn := vaultARN(serverRegion, *vault)
-	archive := aws.String(put(t, c, vault, "settings", []byte("a stone")))
-	retrieve := func(tier string) error {
-		return failure(c.InitiateJob(ctx, &glacier.InitiateJobInput{VaultName: vault, JobParameters: &types.JobParameters{
-			Type: aws.String("archive-retrieval"), ArchiveId: archive, Tier: &tier,
-		}}))
-	}
+	s.vault = newVault(t, s.c)
+	s.arn = vaultARN(serverRegion, *s.vault)
+	s.archive = aws.String(put(t, s.c, s.vault, "settings", []byte("a stone")))
+	// Not parallel: the lock moves the clock and forbids deletion for good.
+	t.Run("retrieval policy", s.retrievalPolicy)
+	t.Run("capacity", s.capacity)
+	t.Run("tags", s.tags)
+	t.Run("notifications", s.notifications)
+	t.Run("access policy", s.accessPolicy)
+	t.Run("lock", s.lock)
+	t.Run("troubles", s.troubles)
+}
 
-	// Data retrieval policy.
+// retrieve asks for the archive.
+func (s *shop) retrieve(t *testing.T, tier string) error {
+	t.Helper()
+	return failure(s.c.InitiateJob(t.Context(), &glacier.InitiateJobInput{VaultName: s.vault, JobParameters: &types.JobParameters{
+		Type: aws.String("archive-retrieval"), ArchiveId: s.archive, Tier: &tier,
+	}}))
+}
+
+// deny is a policy of the vault that forbids everybody an action.
+func (s *shop) deny(action string) *string {
+	return aws.String(`{"Version":"2012-10-17","Statement":[{"Effect":"Deny","Principal":"*","Action":"glacier:` + action + `","Resource":"` + s.arn + `"}]}`)
+}
+
+// retrievalPolicy limits what is retrieved.
+func (s *shop) retrievalPolicy(t *testing.T) {
+	ctx := t.Context()
 	rules := func() []types.DataRetrievalRule {
 		t.Helper()
-		out, err := c.GetDataRetrievalPolicy(ctx, &glacier.GetDataRetrievalPolicyInput{})
+		out, err := s.c.GetDataRetrievalPolicy(ctx, &glacier.GetDataRetrievalPolicyInput{})
 		if err != nil {
 			t.Fatal(err)
 		}
 		return out.Policy.Rules
 	}
 	set := func(rules ...types.DataRetrievalRule) error {
-		return failure(c.SetDataRetrievalPolicy(ctx, &glacier.SetDataRetrievalPolicyInput{Policy: &types.DataRetrievalPolicy{Rules: rules}}))
+		return failure(s.c.SetDataRetrievalPolicy(ctx, &glacier.SetDataRetrievalPolicyInput{Policy: &types.DataRetrievalPolicy{Rules: rules}}))
 	}
 	none, one := types.DataRetrievalRule{Strategy: aws.String("None")}, types.DataRetrievalRule{Strategy: aws.String("BytesPerHour"), BytesPerHour: aws.Int64(1)}
 	exactly(t, "the default policy", rules(), []types.DataRetrievalRule{none})
@@ -68,8 +94,8 @@ func TestSDKSettings(t *testing.T) {
 		t.Fatal(err)
 	}
 	exactly(t, "the policy", rules(), []types.DataRetrievalRule{one})
-	wantError[*types.PolicyEnforcedException](t, "a Standard retrieval", retrieve("Standard"), "InitiateJob request denied by current data retrieval policy.")
-	if err := retrieve("Bulk"); err != nil {
+	wantError[*types.PolicyEnforcedException](t, "a Standard retrieval", s.retrieve(t, "Standard"), "InitiateJob request denied by current data retrieval policy.")
+	if err := s.retrieve(t, "Bulk"); err != nil {
 		t.Error(err)
 	}
 	wantError[*types.InvalidParameterValueException](t, "two rules", set(one, none), "Invalid Rules: 2 rules where exactly one is allowed")
@@ -77,118 +103,134 @@ func TestSDKSettings(t *testing.T) {
 	if err := set(none); err != nil {
 		t.Fatal(err)
 	}
+}
 
-	// Provisioned capacity.
-	lever(t, s, "scarce-expedited", `{"on":true}`)
-	wantError[*types.InsufficientCapacityException](t, "an Expedited retrieval", retrieve("Expedited"), "There is insufficient capacity to process this expedited request.")
+// capacity buys units where Expedited retrievals are scarce.
+func (s *shop) capacity(t *testing.T) {
+	ctx := t.Context()
+	lever(t, s.Server, "scarce-expedited", `{"on":true}`)
+	wantError[*types.InsufficientCapacityException](t, "an Expedited retrieval", s.retrieve(t, "Expedited"), "There is insufficient capacity to process this expedited request.")
 	var bought []string
 	for range 2 {
-		out, err := c.PurchaseProvisionedCapacity(ctx, &glacier.PurchaseProvisionedCapacityInput{})
+		out, err := s.c.PurchaseProvisionedCapacity(ctx, &glacier.PurchaseProvisionedCapacityInput{})
 		if err != nil {
 			t.Fatal(err)
 		}
 		bought = append(bought, *out.CapacityId)
 	}
-	units, err := c.ListProvisionedCapacity(ctx, &glacier.ListProvisionedCapacityInput{})
+	units, err := s.c.ListProvisionedCapacity(ctx, &glacier.ListProvisionedCapacityInput{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	exactly(t, "units", names(units.ProvisionedCapacityList, func(u types.ProvisionedCapacityDescription) *string { return u.CapacityId }), bought)
-	wantError[*types.LimitExceededException](t, "a third unit", failure(c.PurchaseProvisionedCapacity(ctx, &glacier.PurchaseProvisionedCapacityInput{})),
+	wantError[*types.LimitExceededException](t, "a third unit", failure(s.c.PurchaseProvisionedCapacity(ctx, &glacier.PurchaseProvisionedCapacityInput{})),
 		"Provisioned capacity limit exceeded for account: "+serverAccount)
-	if err := retrieve("Expedited"); err != nil {
+	if err := s.retrieve(t, "Expedited"); err != nil {
 		t.Error(err)
 	}
+}
 
-	// Tags.
+// tags fills a vault with them.
+func (s *shop) tags(t *testing.T) {
+	ctx := t.Context()
 	tags := func() map[string]string {
 		t.Helper()
-		out, err := c.ListTagsForVault(ctx, &glacier.ListTagsForVaultInput{VaultName: vault})
+		out, err := s.c.ListTagsForVault(ctx, &glacier.ListTagsForVaultInput{VaultName: s.vault})
 		if err != nil {
 			t.Fatal(err)
 		}
 		return out.Tags
 	}
-	ok[*glacier.AddTagsToVaultOutput](t)(c.AddTagsToVault(ctx, &glacier.AddTagsToVaultInput{VaultName: vault, Tags: map[string]string{"a": "ä b", "c": ""}}))
-	ok[*glacier.RemoveTagsFromVaultOutput](t)(c.RemoveTagsFromVault(ctx, &glacier.RemoveTagsFromVaultInput{VaultName: vault, TagKeys: []string{"c", "none"}}))
+	ok[*glacier.AddTagsToVaultOutput](t)(s.c.AddTagsToVault(ctx, &glacier.AddTagsToVaultInput{VaultName: s.vault, Tags: map[string]string{"a": "ä b", "c": ""}}))
+	ok[*glacier.RemoveTagsFromVaultOutput](t)(s.c.RemoveTagsFromVault(ctx, &glacier.RemoveTagsFromVaultInput{VaultName: s.vault, TagKeys: []string{"c", "none"}}))
 	exactly(t, "tags", tags(), map[string]string{"a": "ä b"})
 	wantError[*types.InvalidParameterValueException](t, "a reserved tag",
-		failure(c.AddTagsToVault(ctx, &glacier.AddTagsToVaultInput{VaultName: vault, Tags: map[string]string{"aws:x": ""}})), "Invalid tag key: aws:x")
+		failure(s.c.AddTagsToVault(ctx, &glacier.AddTagsToVaultInput{VaultName: s.vault, Tags: map[string]string{"aws:x": ""}})), "Invalid tag key: aws:x")
 	for i := range 5 {
 		many := map[string]string{}
 		for j := range 10 {
 			many[strings.Repeat("k", 10*i+j+1)] = ""
 		}
 		delete(many, strings.Repeat("k", 50)) // with "a" there are fifty
-		ok[*glacier.AddTagsToVaultOutput](t)(c.AddTagsToVault(ctx, &glacier.AddTagsToVaultInput{VaultName: vault, Tags: many}))
+		ok[*glacier.AddTagsToVaultOutput](t)(s.c.AddTagsToVault(ctx, &glacier.AddTagsToVaultInput{VaultName: s.vault, Tags: many}))
 	}
-	wantError[*types.LimitExceededException](t, "the fifty-first tag", failure(c.AddTagsToVault(ctx, &glacier.AddTagsToVaultInput{VaultName: vault, Tags: map[string]string{"more": ""}})),
+	wantError[*types.LimitExceededException](t, "the fifty-first tag", failure(s.c.AddTagsToVault(ctx, &glacier.AddTagsToVaultInput{VaultName: s.vault, Tags: map[string]string{"more": ""}})),
 		"The quota for the number of tags that can be assigned to this resource has been reached.")
+}
 
-	// Notifications and policies.
-	wantError[*types.ResourceNotFoundException](t, "no notifications", failure(c.GetVaultNotifications(ctx, &glacier.GetVaultNotificationsInput{VaultName: vault})),
-		"No notification configuration is set for vault: "+arn)
+// notifications sets a topic and drops it.
+func (s *shop) notifications(t *testing.T) {
+	ctx := t.Context()
+	wantError[*types.ResourceNotFoundException](t, "no notifications", failure(s.c.GetVaultNotifications(ctx, &glacier.GetVaultNotificationsInput{VaultName: s.vault})),
+		"No notification configuration is set for vault: "+s.arn)
 	config := &types.VaultNotificationConfig{SNSTopic: aws.String("arn:aws:sns:" + serverRegion + ":" + serverAccount + ":done"), Events: []string{"InventoryRetrievalCompleted"}}
-	ok[*glacier.SetVaultNotificationsOutput](t)(c.SetVaultNotifications(ctx, &glacier.SetVaultNotificationsInput{VaultName: vault, VaultNotificationConfig: config}))
-	configured, err := c.GetVaultNotifications(ctx, &glacier.GetVaultNotificationsInput{VaultName: vault})
+	ok[*glacier.SetVaultNotificationsOutput](t)(s.c.SetVaultNotifications(ctx, &glacier.SetVaultNotificationsInput{VaultName: s.vault, VaultNotificationConfig: config}))
+	configured, err := s.c.GetVaultNotifications(ctx, &glacier.GetVaultNotificationsInput{VaultName: s.vault})
 	if err != nil {
 		t.Fatal(err)
 	}
 	exactly(t, "notifications", configured.VaultNotificationConfig, config)
-	ok[*glacier.DeleteVaultNotificationsOutput](t)(c.DeleteVaultNotifications(ctx, &glacier.DeleteVaultNotificationsInput{VaultName: vault}))
+	ok[*glacier.DeleteVaultNotificationsOutput](t)(s.c.DeleteVaultNotifications(ctx, &glacier.DeleteVaultNotificationsInput{VaultName: s.vault}))
+}
 
-	deny := func(action string) *string {
-		return aws.String(`{"Version":"2012-10-17","Statement":[{"Effect":"Deny","Principal":"*","Action":"glacier:` + action + `","Resource":"` + arn + `"}]}`)
-	}
-	wantError[*types.ResourceNotFoundException](t, "no access policy", failure(c.GetVaultAccessPolicy(ctx, &glacier.GetVaultAccessPolicyInput{VaultName: vault})),
-		"No vault access policy is set for: "+*vault)
-	ok[*glacier.SetVaultAccessPolicyOutput](t)(c.SetVaultAccessPolicy(ctx, &glacier.SetVaultAccessPolicyInput{VaultName: vault, Policy: &types.VaultAccessPolicy{Policy: deny("ListParts")}}))
-	policy, err := c.GetVaultAccessPolicy(ctx, &glacier.GetVaultAccessPolicyInput{VaultName: vault})
-	if err != nil || *policy.Policy.Policy != *deny("ListParts") {
+// accessPolicy sets one that binds root.
+func (s *shop) accessPolicy(t *testing.T) {
+	ctx := t.Context()
+	wantError[*types.ResourceNotFoundException](t, "no access policy", failure(s.c.GetVaultAccessPolicy(ctx, &glacier.GetVaultAccessPolicyInput{VaultName: s.vault})),
+		"No vault access policy is set for: "+*s.vault)
+	ok[*glacier.SetVaultAccessPolicyOutput](t)(s.c.SetVaultAccessPolicy(ctx, &glacier.SetVaultAccessPolicyInput{VaultName: s.vault, Policy: &types.VaultAccessPolicy{Policy: s.deny("ListParts")}}))
+	policy, err := s.c.GetVaultAccessPolicy(ctx, &glacier.GetVaultAccessPolicyInput{VaultName: s.vault})
+	if err != nil || *policy.Policy.Policy != *s.deny("ListParts") {
 		t.Errorf("the access policy: %v, %v", policy, err)
 	}
-	wantCode(t, "a policy binds root", failure(c.ListParts(ctx, &glacier.ListPartsInput{VaultName: vault, UploadId: archive})), "AccessDeniedException",
-		"User: "+identityARN+"root is not authorized to perform: glacier:ListParts on resource: "+arn+" with an explicit deny in a resource-based policy")
+	wantCode(t, "a policy binds root", failure(s.c.ListParts(ctx, &glacier.ListPartsInput{VaultName: s.vault, UploadId: s.archive})), "AccessDeniedException",
+		"User: "+identityARN+"root is not authorized to perform: glacier:ListParts on resource: "+s.arn+" with an explicit deny in a resource-based policy")
 	wantError[*types.InvalidParameterValueException](t, "a policy that is none",
-		failure(c.SetVaultAccessPolicy(ctx, &glacier.SetVaultAccessPolicyInput{VaultName: vault, Policy: &types.VaultAccessPolicy{Policy: aws.String("{}")}})),
+		failure(s.c.SetVaultAccessPolicy(ctx, &glacier.SetVaultAccessPolicyInput{VaultName: s.vault, Policy: &types.VaultAccessPolicy{Policy: aws.String("{}")}})),
 		"The specified vault access policy is invalid. Provide a valid policy. (/Statement: missing)")
-	ok[*glacier.DeleteVaultAccessPolicyOutput](t)(c.DeleteVaultAccessPolicy(ctx, &glacier.DeleteVaultAccessPolicyInput{VaultName: vault}))
+	ok[*glacier.DeleteVaultAccessPolicyOutput](t)(s.c.DeleteVaultAccessPolicy(ctx, &glacier.DeleteVaultAccessPolicyInput{VaultName: s.vault}))
+}
 
-	// The lock, whose window passes once.
+// lock completes one, after the window of another passed.
+func (s *shop) lock(t *testing.T) {
+	ctx := t.Context()
 	initiate := func() *string {
 		t.Helper()
-		out, err := c.InitiateVaultLock(ctx, &glacier.InitiateVaultLockInput{VaultName: vault, Policy: &types.VaultLockPolicy{Policy: deny("DeleteArchive")}})
+		out, err := s.c.InitiateVaultLock(ctx, &glacier.InitiateVaultLockInput{VaultName: s.vault, Policy: &types.VaultLockPolicy{Policy: s.deny("DeleteArchive")}})
 		if err != nil {
 			t.Fatal(err)
 		}
 		return out.LockId
 	}
 	complete := func(id *string) error {
-		return failure(c.CompleteVaultLock(ctx, &glacier.CompleteVaultLockInput{VaultName: vault, LockId: id}))
+		return failure(s.c.CompleteVaultLock(ctx, &glacier.CompleteVaultLockInput{VaultName: s.vault, LockId: id}))
 	}
-	wantError[*types.ResourceNotFoundException](t, "no lock", failure(c.GetVaultLock(ctx, &glacier.GetVaultLockInput{VaultName: vault})), "No vault lock policy is set for: "+*vault)
+	wantError[*types.ResourceNotFoundException](t, "no lock", failure(s.c.GetVaultLock(ctx, &glacier.GetVaultLockInput{VaultName: s.vault})), "No vault lock policy is set for: "+*s.vault)
 	late := initiate()
-	lever(t, s, "clock", `{"advance":"24h"}`)
-	wantError[*types.ResourceNotFoundException](t, "a window that is over", complete(late), "No vault lock in progress for: "+arn)
+	lever(t, s.Server, "clock", `{"advance":"24h"}`)
+	wantError[*types.ResourceNotFoundException](t, "a window that is over", complete(late), "No vault lock in progress for: "+s.arn)
 	aborted := initiate()
-	ok[*glacier.AbortVaultLockOutput](t)(c.AbortVaultLock(ctx, &glacier.AbortVaultLockInput{VaultName: vault}))
+	ok[*glacier.AbortVaultLockOutput](t)(s.c.AbortVaultLock(ctx, &glacier.AbortVaultLockInput{VaultName: s.vault}))
 	id := initiate()
 	wantError[*types.InvalidParameterValueException](t, "the id of another lock", complete(aborted), "Invalid lock ID: "+*aborted)
 	if err := complete(id); err != nil {
 		t.Fatal(err)
 	}
-	lock, err := c.GetVaultLock(ctx, &glacier.GetVaultLockInput{VaultName: vault})
+	lock, err := s.c.GetVaultLock(ctx, &glacier.GetVaultLockInput{VaultName: s.vault})
 	if err != nil {
 		t.Fatal(err)
 	}
-	exactly(t, "the lock", []any{*lock.State, *lock.Policy, lock.ExpirationDate}, []any{"Locked", *deny("DeleteArchive"), (*string)(nil)})
-	wantCode(t, "a locked vault", failure(c.DeleteArchive(ctx, &glacier.DeleteArchiveInput{VaultName: vault, ArchiveId: archive})), "AccessDeniedException",
-		"User: "+identityARN+"root is not authorized to perform: glacier:DeleteArchive on resource: "+arn+" with an explicit deny in a resource-based policy")
+	exactly(t, "the lock", []any{*lock.State, *lock.Policy, lock.ExpirationDate}, []any{"Locked", *s.deny("DeleteArchive"), (*string)(nil)})
+	wantCode(t, "a locked vault", failure(s.c.DeleteArchive(ctx, &glacier.DeleteArchiveInput{VaultName: s.vault, ArchiveId: s.archive})), "AccessDeniedException",
+		"User: "+identityARN+"root is not authorized to perform: glacier:DeleteArchive on resource: "+s.arn+" with an explicit deny in a resource-based policy")
+}
 
-	// What a client should survive.
-	lever(t, s, "timeout-next-upload", "")
+// troubles are what a client should survive.
+func (s *shop) troubles(t *testing.T) {
+	ctx := t.Context()
+	lever(t, s.Server, "timeout-next-upload", "")
 	wantError[*types.RequestTimeoutException](t, "an upload that takes too long",
-		failure(c.UploadArchive(ctx, &glacier.UploadArchiveInput{VaultName: vault, Body: bytes.NewReader([]byte("x"))})), "Request timed out.")
-	lever(t, s, "throttle", `{"requests":1}`)
-	wantCode(t, "a request too many", failure(c.ListVaults(ctx, &glacier.ListVaultsInput{})), "ThrottlingException", "Rate exceeded")
+		failure(s.c.UploadArchive(ctx, &glacier.UploadArchiveInput{VaultName: s.vault, Body: bytes.NewReader([]byte("x"))})), "Request timed out.")
+	lever(t, s.Server, "throttle", `{"requests":1}`)
+	wantCode(t, "a request too many", failure(s.c.ListVaults(ctx, &glacier.ListVaultsInput{})), "ThrottlingException", "Rate exceeded")
 }

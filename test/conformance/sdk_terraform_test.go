@@ -6,7 +6,6 @@ import (
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/service/glacier"
 	"github.com/aws/aws-sdk-go-v2/service/glacier/types"
 	"github.com/aws/aws-sdk-go-v2/service/iam"
 	iamtypes "github.com/aws/aws-sdk-go-v2/service/iam/types"
@@ -70,100 +69,66 @@ func tagMap(tags []iamtypes.Tag) map[string]string {
 	return m
 }
 
-// destroyUser is the delete of aws_iam_user with force_destroy.
+// tolerate wants a call to succeed, or to say that there is no such thing.
+func tolerate(t *testing.T, what string, err error) {
+	t.Helper()
+	if err != nil && !gone(err) {
+		t.Fatalf("%s: %v", what, err)
+	}
+}
+
+// each calls fn for the items of a list, which may turn out to be that of
+// nobody.
+func each[T, I any](t *testing.T, what string, pages pager[T], items func(T) []I, fn func(I)) {
+	t.Helper()
+	for pages.HasMorePages() {
+		page, err := pages.NextPage(t.Context())
+		tolerate(t, what, err)
+		if err != nil {
+			return
+		}
+		for _, item := range items(page) {
+			fn(item)
+		}
+	}
+}
+
+// destroyUser is the delete of aws_iam_user with force_destroy. What is listed
+// is deleted; of most things there are none.
 func destroyUser(t *testing.T, c *caller, name string) {
 	t.Helper()
 	ctx := t.Context()
-	tolerate := func(what string, err error) {
-		t.Helper()
-		if err != nil && !gone(err) {
-			t.Fatalf("%s: %v", what, err)
-		}
-	}
-	// none walks a list of things that are never there; the provider would
-	// delete what it finds.
-	none := func(what string, more func() bool, next func() (int, error)) {
-		t.Helper()
-		for more() {
-			n, err := next()
-			tolerate(what, err)
-			if err != nil {
-				return
-			}
-			if n != 0 {
-				t.Errorf("%s: %d items, want none", what, n)
-			}
-		}
-	}
-	groups := iam.NewListGroupsForUserPaginator(c.iam, &iam.ListGroupsForUserInput{UserName: &name})
-	for groups.HasMorePages() {
-		page, err := groups.NextPage(ctx)
-		tolerate("ListGroupsForUser", err)
-		if err != nil {
-			break
-		}
-		for _, g := range page.Groups {
-			_, err := c.iam.RemoveUserFromGroup(ctx, &iam.RemoveUserFromGroupInput{UserName: &name, GroupName: g.GroupName})
-			tolerate("RemoveUserFromGroup", err)
-		}
-	}
-	keys := iam.NewListAccessKeysPaginator(c.iam, &iam.ListAccessKeysInput{UserName: &name})
-	for keys.HasMorePages() {
-		page, err := keys.NextPage(ctx)
-		tolerate("ListAccessKeys", err)
-		if err != nil {
-			break
-		}
-		for _, k := range page.AccessKeyMetadata {
-			_, err := c.iam.DeleteAccessKey(ctx, &iam.DeleteAccessKeyInput{UserName: &name, AccessKeyId: k.AccessKeyId})
-			tolerate("DeleteAccessKey", err)
-		}
-	}
-	ssh := iam.NewListSSHPublicKeysPaginator(c.iam, &iam.ListSSHPublicKeysInput{UserName: &name})
-	none("ListSSHPublicKeys", ssh.HasMorePages, func() (int, error) {
-		page, err := ssh.NextPage(ctx)
-		if err != nil {
-			return 0, err
-		}
-		return len(page.SSHPublicKeys), nil
-	})
-	virtual := iam.NewListVirtualMFADevicesPaginator(c.iam, &iam.ListVirtualMFADevicesInput{AssignmentStatus: iamtypes.AssignmentStatusTypeAssigned})
-	none("ListVirtualMFADevices", virtual.HasMorePages, func() (int, error) {
-		page, err := virtual.NextPage(ctx)
-		if err != nil {
-			return 0, err
-		}
-		return len(page.VirtualMFADevices), nil
-	})
-	mfa := iam.NewListMFADevicesPaginator(c.iam, &iam.ListMFADevicesInput{UserName: &name})
-	none("ListMFADevices", mfa.HasMorePages, func() (int, error) {
-		page, err := mfa.NextPage(ctx)
-		if err != nil {
-			return 0, err
-		}
-		return len(page.MFADevices), nil
-	})
-	_, err := c.iam.DeleteLoginProfile(ctx, &iam.DeleteLoginProfileInput{UserName: &name})
-	removed(t, "DeleteLoginProfile", err)
-	_, err = c.iam.GetLoginProfile(ctx, &iam.GetLoginProfileInput{UserName: &name})
-	removed(t, "GetLoginProfile", err)
-	certificates := iam.NewListSigningCertificatesPaginator(c.iam, &iam.ListSigningCertificatesInput{UserName: &name})
-	none("ListSigningCertificates", certificates.HasMorePages, func() (int, error) {
-		page, err := certificates.NextPage(ctx)
-		if err != nil {
-			return 0, err
-		}
-		return len(page.Certificates), nil
-	})
+	each(t, "ListGroupsForUser", iam.NewListGroupsForUserPaginator(c.iam, &iam.ListGroupsForUserInput{UserName: &name}),
+		func(p *iam.ListGroupsForUserOutput) []iamtypes.Group { return p.Groups },
+		func(g iamtypes.Group) {
+			tolerate(t, "RemoveUserFromGroup", failure(c.iam.RemoveUserFromGroup(ctx, &iam.RemoveUserFromGroupInput{UserName: &name, GroupName: g.GroupName})))
+		})
+	each(t, "ListAccessKeys", iam.NewListAccessKeysPaginator(c.iam, &iam.ListAccessKeysInput{UserName: &name}),
+		func(p *iam.ListAccessKeysOutput) []iamtypes.AccessKeyMetadata { return p.AccessKeyMetadata },
+		func(k iamtypes.AccessKeyMetadata) {
+			tolerate(t, "DeleteAccessKey", failure(c.iam.DeleteAccessKey(ctx, &iam.DeleteAccessKeyInput{UserName: &name, AccessKeyId: k.AccessKeyId})))
+		})
+	each(t, "ListSSHPublicKeys", iam.NewListSSHPublicKeysPaginator(c.iam, &iam.ListSSHPublicKeysInput{UserName: &name}),
+		func(p *iam.ListSSHPublicKeysOutput) []iamtypes.SSHPublicKeyMetadata { return p.SSHPublicKeys },
+		func(k iamtypes.SSHPublicKeyMetadata) { t.Errorf("an SSH key: %v", k) })
+	each(t, "ListVirtualMFADevices", iam.NewListVirtualMFADevicesPaginator(c.iam, &iam.ListVirtualMFADevicesInput{AssignmentStatus: iamtypes.AssignmentStatusTypeAssigned}),
+		func(p *iam.ListVirtualMFADevicesOutput) []iamtypes.VirtualMFADevice { return p.VirtualMFADevices },
+		func(d iamtypes.VirtualMFADevice) { t.Errorf("a virtual MFA device: %v", d) })
+	each(t, "ListMFADevices", iam.NewListMFADevicesPaginator(c.iam, &iam.ListMFADevicesInput{UserName: &name}),
+		func(p *iam.ListMFADevicesOutput) []iamtypes.MFADevice { return p.MFADevices },
+		func(d iamtypes.MFADevice) { t.Errorf("an MFA device: %v", d) })
+	removed(t, "DeleteLoginProfile", failure(c.iam.DeleteLoginProfile(ctx, &iam.DeleteLoginProfileInput{UserName: &name})))
+	removed(t, "GetLoginProfile", failure(c.iam.GetLoginProfile(ctx, &iam.GetLoginProfileInput{UserName: &name})))
+	each(t, "ListSigningCertificates", iam.NewListSigningCertificatesPaginator(c.iam, &iam.ListSigningCertificatesInput{UserName: &name}),
+		func(p *iam.ListSigningCertificatesOutput) []iamtypes.SigningCertificate { return p.Certificates },
+		func(s iamtypes.SigningCertificate) { t.Errorf("a certificate: %v", s) })
 	specific, err := c.iam.ListServiceSpecificCredentials(ctx, &iam.ListServiceSpecificCredentialsInput{UserName: &name})
-	tolerate("ListServiceSpecificCredentials", err)
+	tolerate(t, "ListServiceSpecificCredentials", err)
 	if err == nil && len(specific.ServiceSpecificCredentials) != 0 {
 		t.Errorf("ListServiceSpecificCredentials: %d, want none", len(specific.ServiceSpecificCredentials))
 	}
-	_, err = c.iam.DeleteUser(ctx, &iam.DeleteUserInput{UserName: &name})
-	tolerate("DeleteUser", err)
-	_, err = c.iam.GetUser(ctx, &iam.GetUserInput{UserName: &name})
-	removed(t, "GetUser after destroy", err)
+	tolerate(t, "DeleteUser", failure(c.iam.DeleteUser(ctx, &iam.DeleteUserInput{UserName: &name})))
+	removed(t, "GetUser after destroy", failure(c.iam.GetUser(ctx, &iam.GetUserInput{UserName: &name})))
 }
 
 // TestTerraformUser is aws_iam_user with aws_iam_access_key,
@@ -198,7 +163,26 @@ func TestTerraformUser(t *testing.T) {
 		t.Errorf("the boundary is still there: %v", read.PermissionsBoundary)
 	}
 
-	// aws_iam_access_key.
+	t.Run("access key", func(t *testing.T) { terraformAccessKey(t, root, name) })
+	t.Run("inline policy", func(t *testing.T) { terraformUserPolicy(t, root, name) })
+	t.Run("attachment", func(t *testing.T) { terraformAttachment(t, root, name, boundary.Policy.Arn) })
+
+	// What others hung on the user is removed by force.
+	ok[*iam.CreateGroupOutput](t)(root.iam.CreateGroup(ctx, &iam.CreateGroupInput{GroupName: aws.String("tf-others")}))
+	ok[*iam.AddUserToGroupOutput](t)(root.iam.AddUserToGroup(ctx, &iam.AddUserToGroupInput{GroupName: aws.String("tf-others"), UserName: &name}))
+	ok[*iam.CreateAccessKeyOutput](t)(root.iam.CreateAccessKey(ctx, &iam.CreateAccessKeyInput{UserName: &name}))
+	_, err = root.iam.DeleteUser(ctx, &iam.DeleteUserInput{UserName: &name})
+	wantError[*iamtypes.DeleteConflictException](t, "destroy without force", err, "Cannot delete entity, must delete access keys first.")
+	destroyUser(t, root, name)
+	destroyUser(t, root, name)
+	ok[*iam.DeleteGroupOutput](t)(root.iam.DeleteGroup(ctx, &iam.DeleteGroupInput{GroupName: aws.String("tf-others")}))
+	ok[*iam.DeletePolicyOutput](t)(root.iam.DeletePolicy(ctx, &iam.DeletePolicyInput{PolicyArn: boundary.Policy.Arn}))
+}
+
+// terraformAccessKey is aws_iam_access_key.
+func terraformAccessKey(t *testing.T, root *caller, name string) {
+	t.Helper()
+	ctx := t.Context()
 	key, err := root.iam.CreateAccessKey(ctx, &iam.CreateAccessKeyInput{UserName: &name})
 	if err != nil || key.AccessKey.SecretAccessKey == nil {
 		t.Fatalf("CreateAccessKey: %v", err)
@@ -212,10 +196,13 @@ func TestTerraformUser(t *testing.T) {
 		t.Errorf("import of a key: %v, %v; want user %s", imported, err, name)
 	}
 	ok[*iam.DeleteAccessKeyOutput](t)(root.iam.DeleteAccessKey(ctx, &iam.DeleteAccessKeyInput{UserName: &name, AccessKeyId: id}))
-	_, err = root.iam.DeleteAccessKey(ctx, &iam.DeleteAccessKeyInput{UserName: &name, AccessKeyId: id})
-	removed(t, "DeleteAccessKey again", err)
+	removed(t, "DeleteAccessKey again", failure(root.iam.DeleteAccessKey(ctx, &iam.DeleteAccessKeyInput{UserName: &name, AccessKeyId: id})))
+}
 
-	// aws_iam_user_policy.
+// terraformUserPolicy is aws_iam_user_policy.
+func terraformUserPolicy(t *testing.T, root *caller, name string) {
+	t.Helper()
+	ctx := t.Context()
 	policy := document(vaultARN(serverRegion, "tf"), "glacier:UploadArchive", "glacier:InitiateJob")
 	ok[*iam.PutUserPolicyOutput](t)(root.iam.PutUserPolicy(ctx, &iam.PutUserPolicyInput{UserName: &name, PolicyName: aws.String("tf"), PolicyDocument: &policy}))
 	inline, err := root.iam.GetUserPolicy(ctx, &iam.GetUserPolicyInput{UserName: &name, PolicyName: aws.String("tf")})
@@ -224,32 +211,23 @@ func TestTerraformUser(t *testing.T) {
 	}
 	exactly(t, "the inline policy", []string{*inline.UserName, *inline.PolicyName, unescaped(t, inline.PolicyDocument)}, []string{name, "tf", policy})
 	ok[*iam.DeleteUserPolicyOutput](t)(root.iam.DeleteUserPolicy(ctx, &iam.DeleteUserPolicyInput{UserName: &name, PolicyName: aws.String("tf")}))
-	_, err = root.iam.GetUserPolicy(ctx, &iam.GetUserPolicyInput{UserName: &name, PolicyName: aws.String("tf")})
-	removed(t, "GetUserPolicy", err)
+	removed(t, "GetUserPolicy", failure(root.iam.GetUserPolicy(ctx, &iam.GetUserPolicyInput{UserName: &name, PolicyName: aws.String("tf")})))
+}
 
-	// aws_iam_user_policy_attachment.
-	ok[*iam.AttachUserPolicyOutput](t)(root.iam.AttachUserPolicy(ctx, &iam.AttachUserPolicyInput{UserName: &name, PolicyArn: boundary.Policy.Arn}))
+// terraformAttachment is aws_iam_user_policy_attachment.
+func terraformAttachment(t *testing.T, root *caller, name string, arn *string) {
+	t.Helper()
+	ctx := t.Context()
+	ok[*iam.AttachUserPolicyOutput](t)(root.iam.AttachUserPolicy(ctx, &iam.AttachUserPolicyInput{UserName: &name, PolicyArn: arn}))
 	attached := func() []string {
 		_, list := collect(t, iam.NewListAttachedUserPoliciesPaginator(root.iam, &iam.ListAttachedUserPoliciesInput{UserName: &name}),
 			func(p *iam.ListAttachedUserPoliciesOutput) []iamtypes.AttachedPolicy { return p.AttachedPolicies })
 		return names(list, func(a iamtypes.AttachedPolicy) *string { return a.PolicyArn })
 	}
-	exactly(t, "the attachment", attached(), []string{*boundary.Policy.Arn})
-	ok[*iam.DetachUserPolicyOutput](t)(root.iam.DetachUserPolicy(ctx, &iam.DetachUserPolicyInput{UserName: &name, PolicyArn: boundary.Policy.Arn}))
+	exactly(t, "the attachment", attached(), []string{*arn})
+	ok[*iam.DetachUserPolicyOutput](t)(root.iam.DetachUserPolicy(ctx, &iam.DetachUserPolicyInput{UserName: &name, PolicyArn: arn}))
 	exactly(t, "the attachment, destroyed", attached(), []string{})
-	_, err = root.iam.DetachUserPolicy(ctx, &iam.DetachUserPolicyInput{UserName: &name, PolicyArn: boundary.Policy.Arn})
-	removed(t, "DetachUserPolicy again", err)
-
-	// What others hung on the user is removed by force.
-	ok[*iam.CreateGroupOutput](t)(root.iam.CreateGroup(ctx, &iam.CreateGroupInput{GroupName: aws.String("tf-others")}))
-	ok[*iam.AddUserToGroupOutput](t)(root.iam.AddUserToGroup(ctx, &iam.AddUserToGroupInput{GroupName: aws.String("tf-others"), UserName: &name}))
-	ok[*iam.CreateAccessKeyOutput](t)(root.iam.CreateAccessKey(ctx, &iam.CreateAccessKeyInput{UserName: &name}))
-	_, err = root.iam.DeleteUser(ctx, &iam.DeleteUserInput{UserName: &name})
-	wantError[*iamtypes.DeleteConflictException](t, "destroy without force", err, "Cannot delete entity, must delete access keys first.")
-	destroyUser(t, root, name)
-	destroyUser(t, root, name)
-	ok[*iam.DeleteGroupOutput](t)(root.iam.DeleteGroup(ctx, &iam.DeleteGroupInput{GroupName: aws.String("tf-others")}))
-	ok[*iam.DeletePolicyOutput](t)(root.iam.DeletePolicy(ctx, &iam.DeletePolicyInput{PolicyArn: boundary.Policy.Arn}))
+	removed(t, "DetachUserPolicy again", failure(root.iam.DetachUserPolicy(ctx, &iam.DetachUserPolicyInput{UserName: &name, PolicyArn: arn})))
 }
 
 // unescaped is the text of a policy as an answer has it.
@@ -499,124 +477,4 @@ func TestTerraformRole(t *testing.T) {
 	removed(t, "ListInstanceProfilesForRole after destroy", err)
 	_, err = root.iam.DeleteRole(ctx, &iam.DeleteRoleInput{RoleName: name})
 	removed(t, "DeleteRole again", err)
-}
-
-// TestTerraformVault is aws_glacier_vault with policy, notifications and tags.
-func TestTerraformVault(t *testing.T) {
-	t.Parallel()
-	ctx, c := t.Context(), rootCaller().glacier
-	vault := aws.String("tf-vault")
-	policy := `{"Version":"2012-10-17","Statement":[{"Sid":"add-read-only-perm","Effect":"Allow","Principal":"*","Action":["glacier:InitiateJob","glacier:GetJobOutput"],"Resource":"` +
-		vaultARN(serverRegion, *vault) + `"}]}`
-	topic := aws.String("arn:aws:sns:" + serverRegion + ":" + serverAccount + ":glacier-sns-topic")
-	events := []string{"ArchiveRetrievalCompleted", "InventoryRetrievalCompleted"}
-	// read is everything the provider reads; what is not set is not found.
-	type state struct {
-		arn, policy string
-		events      []string
-		tags        map[string]string
-	}
-	read := func() state {
-		t.Helper()
-		described, err := c.DescribeVault(ctx, &glacier.DescribeVaultInput{VaultName: vault})
-		if err != nil {
-			t.Fatal(err)
-		}
-		s := state{arn: *described.VaultARN}
-		tags, err := c.ListTagsForVault(ctx, &glacier.ListTagsForVaultInput{VaultName: vault})
-		if err != nil {
-			t.Fatal(err)
-		}
-		s.tags = tags.Tags
-		switch p, err := c.GetVaultAccessPolicy(ctx, &glacier.GetVaultAccessPolicyInput{VaultName: vault}); {
-		case err == nil:
-			s.policy = *p.Policy.Policy
-		case !gone(err):
-			t.Fatal(err)
-		}
-		switch n, err := c.GetVaultNotifications(ctx, &glacier.GetVaultNotificationsInput{VaultName: vault}); {
-		case err == nil:
-			s.events = append(n.VaultNotificationConfig.Events, *n.VaultNotificationConfig.SNSTopic)
-		case !gone(err):
-			t.Fatal(err)
-		}
-		return s
-	}
-	compare := func(what string, want state) {
-		t.Helper()
-		exactly(t, what, read(), want)
-	}
-	if _, err := c.CreateVault(ctx, &glacier.CreateVaultInput{VaultName: vault}); err != nil {
-		t.Fatal(err)
-	}
-	compare("a bare vault", state{arn: vaultARN(serverRegion, *vault), tags: map[string]string{}})
-	ok[*glacier.AddTagsToVaultOutput](t)(c.AddTagsToVault(ctx, &glacier.AddTagsToVaultInput{VaultName: vault, Tags: map[string]string{"Test": "MyArchive"}}))
-	ok[*glacier.SetVaultAccessPolicyOutput](t)(c.SetVaultAccessPolicy(ctx, &glacier.SetVaultAccessPolicyInput{VaultName: vault, Policy: &types.VaultAccessPolicy{Policy: &policy}}))
-	ok[*glacier.SetVaultNotificationsOutput](t)(c.SetVaultNotifications(ctx, &glacier.SetVaultNotificationsInput{
-		VaultName: vault, VaultNotificationConfig: &types.VaultNotificationConfig{SNSTopic: topic, Events: events},
-	}))
-	compare("the vault as created", state{vaultARN(serverRegion, *vault), policy, append(events, *topic), map[string]string{"Test": "MyArchive"}})
-
-	ok[*glacier.RemoveTagsFromVaultOutput](t)(c.RemoveTagsFromVault(ctx, &glacier.RemoveTagsFromVaultInput{VaultName: vault, TagKeys: []string{"Test"}}))
-	ok[*glacier.DeleteVaultAccessPolicyOutput](t)(c.DeleteVaultAccessPolicy(ctx, &glacier.DeleteVaultAccessPolicyInput{VaultName: vault}))
-	ok[*glacier.DeleteVaultNotificationsOutput](t)(c.DeleteVaultNotifications(ctx, &glacier.DeleteVaultNotificationsInput{VaultName: vault}))
-	compare("the vault as updated", state{arn: vaultARN(serverRegion, *vault), tags: map[string]string{}})
-	for range 2 {
-		ok[*glacier.DeleteVaultOutput](t)(c.DeleteVault(ctx, &glacier.DeleteVaultInput{VaultName: vault}))
-	}
-	_, err := c.DescribeVault(ctx, &glacier.DescribeVaultInput{VaultName: vault})
-	removed(t, "DescribeVault after destroy", err)
-}
-
-// TestTerraformVaultLock is aws_glacier_vault_lock, first without complete_lock
-// and then with it.
-func TestTerraformVaultLock(t *testing.T) {
-	t.Parallel()
-	ctx, c := t.Context(), rootCaller().glacier
-	vault, account := aws.String("tf-lock"), aws.String("-")
-	if _, err := c.CreateVault(ctx, &glacier.CreateVaultInput{VaultName: vault}); err != nil {
-		t.Fatal(err)
-	}
-	policy := `{"Version":"2012-10-17","Statement":[{"Sid":"keep","Effect":"Deny","Principal":"*","Action":"glacier:DeleteArchive","Resource":"` + vaultARN(serverRegion, *vault) +
-		`","Condition":{"NumericLessThanEquals":{"glacier:ArchiveAgeInDays":"365"}}}]}`
-	initiate := func() *string {
-		t.Helper()
-		out, err := c.InitiateVaultLock(ctx, &glacier.InitiateVaultLockInput{AccountId: account, VaultName: vault, Policy: &types.VaultLockPolicy{Policy: &policy}})
-		if err != nil {
-			t.Fatal(err)
-		}
-		return out.LockId
-	}
-	state := func() (string, string, error) {
-		out, err := c.GetVaultLock(ctx, &glacier.GetVaultLockInput{AccountId: account, VaultName: vault})
-		if err != nil {
-			return "", "", err
-		}
-		return aws.ToString(out.State), aws.ToString(out.Policy), nil
-	}
-	_, _, err := state()
-	removed(t, "GetVaultLock before", err)
-	initiate()
-	if s, p, err := state(); s != "InProgress" || p != policy || err != nil {
-		t.Errorf("the lock is %s, %s, %v", s, p, err)
-	}
-	for range 2 {
-		ok[*glacier.AbortVaultLockOutput](t)(c.AbortVaultLock(ctx, &glacier.AbortVaultLockInput{VaultName: vault}))
-	}
-	_, _, err = state()
-	removed(t, "GetVaultLock after destroy", err)
-
-	id := initiate()
-	ok[*glacier.CompleteVaultLockOutput](t)(c.CompleteVaultLock(ctx, &glacier.CompleteVaultLockInput{VaultName: vault, LockId: id}))
-	if s, p, err := state(); s != "Locked" || p != policy || err != nil {
-		t.Errorf("the lock is %s, %s, %v", s, p, err)
-	}
-	// Destroy fails unless ignore_deletion_error is set.
-	_, err = c.AbortVaultLock(ctx, &glacier.AbortVaultLockInput{VaultName: vault})
-	wantCode(t, "destroy of a complete lock", err, "AccessDeniedException", "Vault is already locked: "+vaultARN(serverRegion, *vault))
-	ok[*glacier.DeleteVaultOutput](t)(c.DeleteVault(ctx, &glacier.DeleteVaultInput{VaultName: vault}))
-	_, _, err = state()
-	removed(t, "GetVaultLock without the vault", err)
-	_, err = c.AbortVaultLock(ctx, &glacier.AbortVaultLockInput{VaultName: vault})
-	removed(t, "AbortVaultLock without the vault", err)
 }
