@@ -145,7 +145,12 @@ func TestTerraformUser(t *testing.T) {
 	read, tags := readUser(t, root, name)
 	exactly(t, "the user as created", []any{*read.Arn, *read.Path, *read.UserId, tags}, []any{identityARN + "user/tf-user", "/", *made.User.UserId, map[string]string{"env": "test"}})
 
-	// Update: name and path at once, then the boundary, then tags.
+	// Update: the provider sends the name also when only the path changes; then
+	// both at once, then the boundary, then tags.
+	ok[*iam.UpdateUserOutput](t)(root.iam.UpdateUser(ctx, &iam.UpdateUserInput{UserName: &name, NewUserName: &name, NewPath: aws.String("/tf/old/")}))
+	if read, _ = readUser(t, root, name); *read.Arn != identityARN+"user/tf/old/tf-user" {
+		t.Errorf("the user at another path: %s", *read.Arn)
+	}
 	boundary, err := root.iam.CreatePolicy(ctx, &iam.CreatePolicyInput{PolicyName: aws.String("tf-boundary"), Description: aws.String(""), Path: aws.String("/"), PolicyDocument: aws.String(document("*", "glacier:*"))})
 	if err != nil {
 		t.Fatal(err)
@@ -332,6 +337,7 @@ func TestTerraformGroup(t *testing.T) {
 	ctx, root := t.Context(), rootCaller()
 	group := aws.String("tf-group")
 	ok[*iam.CreateGroupOutput](t)(root.iam.CreateGroup(ctx, &iam.CreateGroupInput{GroupName: group, Path: aws.String("/")}))
+	ok[*iam.UpdateGroupOutput](t)(root.iam.UpdateGroup(ctx, &iam.UpdateGroupInput{GroupName: group, NewGroupName: group, NewPath: aws.String("/old/")}))
 	ok[*iam.UpdateGroupOutput](t)(root.iam.UpdateGroup(ctx, &iam.UpdateGroupInput{GroupName: group, NewGroupName: aws.String("tf-group-2"), NewPath: aws.String("/tf/")}))
 	group = aws.String("tf-group-2")
 	members := func() []string {
