@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"sync/atomic"
 
+	"moraine/test/internal/iamclient"
 	"moraine/test/internal/vaultclient"
 )
 
@@ -20,7 +21,9 @@ const (
 type worker struct {
 	l       *ledger
 	c       *vaultclient.Client
+	iam     *iamclient.Client
 	r       *rand.Rand
+	clerk   bool         // works on everything but archives
 	killing *atomic.Bool // set just before the kill
 }
 
@@ -30,6 +33,7 @@ var errOver = errors.New("the round is over")
 // fault.
 func (w *worker) run(ctx context.Context) {
 	defer w.c.Close()
+	defer w.iam.Close()
 	for ctx.Err() == nil && !w.killing.Load() {
 		if err := w.step(ctx); err != nil {
 			return
@@ -37,7 +41,27 @@ func (w *worker) run(ctx context.Context) {
 	}
 }
 
+// step is one operation on archives or on what decides about them.
 func (w *worker) step(ctx context.Context) error {
+	if w.clerk || w.r.IntN(8) == 0 {
+		return w.paperwork(ctx)
+	}
+	return w.archive(ctx)
+}
+
+func (w *worker) paperwork(ctx context.Context) error {
+	switch dice := w.r.IntN(100); {
+	case dice < 30:
+		return w.document(ctx)
+	case dice < 60:
+		return w.lock(ctx)
+	case dice < 95:
+		return w.identity(ctx)
+	}
+	return w.buy(ctx)
+}
+
+func (w *worker) archive(ctx context.Context) error {
 	n, bytes := w.l.liveBytes()
 	dice := w.r.IntN(100)
 	if (n > liveMax || bytes > liveBytesMax) && dice < 60 {
@@ -96,6 +120,17 @@ func (w *worker) settle(op string, err error) error {
 		return errOver
 	}
 	return nil
+}
+
+// refused settles an operation that must be refused with a code.
+func (w *worker) refused(op string, err error, code string) error {
+	if err == nil {
+		w.l.fault("%s: %s succeeded, want %s", lost, op, code)
+	}
+	if vaultclient.IsRefused(err, code) {
+		err = nil
+	}
+	return w.settle(op, err)
 }
 
 func (w *worker) uploadArchive(ctx context.Context, size int64) error {
@@ -253,7 +288,14 @@ func (w *worker) startJob(ctx context.Context) error {
 	if a == nil {
 		return nil
 	}
-	id, err := w.c.InitiateJob(ctx, a.vault, vaultclient.JobRequest{Type: "archive-retrieval", ArchiveId: a.id})
+	request := vaultclient.JobRequest{Type: "archive-retrieval", ArchiveId: a.id}
+	if w.r.IntN(4) == 0 {
+		request.SNSTopic = topicOfJob
+	}
+	if w.r.IntN(8) == 0 {
+		request.Tier = "Bulk" // which waits beyond the end of the run
+	}
+	id, err := w.c.InitiateJob(ctx, a.vault, request)
 	if vaultclient.IsRefused(err, "ResourceNotFoundException") {
 		gone := false
 		w.l.do(func() { gone = a.fate != live })
@@ -261,7 +303,7 @@ func (w *worker) startJob(ctx context.Context) error {
 			return nil // another worker deleted it in between
 		}
 	}
-	if err == nil {
+	if err == nil && request.Tier != "Bulk" {
 		w.l.do(func() { w.l.jobs = append(w.l.jobs, job{id, a.vault, a.id}) })
 	}
 	return w.settle("initiate job", err)
