@@ -10,7 +10,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"text/tabwriter"
 	"time"
@@ -194,23 +193,28 @@ func (l *ledger) setUp(t *testing.T, s *moraineproc.Server, r *rand.Rand) {
 func work(t *testing.T, l *ledger, s *moraineproc.Server, r *rand.Rand) {
 	t.Helper()
 	l.locksLeft, l.locksComing, l.unitsLeft = l.locksLeft+locksPerKill, 0, l.unitsLeft+unitsPerKill
-	var killing atomic.Bool
+	var k kill
 	var wg sync.WaitGroup
 	for i := range *workers {
 		w := &worker{
 			l: l, c: l.connect(s), iam: l.connectIAM(s), r: rand.New(rand.NewPCG(r.Uint64(), 2)),
-			clerk: i%4 == 3, killing: &killing,
+			clerk: i%4 == 3, kill: &k,
 		}
 		wg.Go(func() { w.run(t.Context()) })
 	}
-	life := time.NewTimer(200*time.Millisecond + time.Duration(r.Int64N(int64(*liveFor))))
-	defer life.Stop()
-	select {
-	case <-life.C:
-	case <-s.Done():
-		l.fault("the server ended by itself:\n%s", s.Log())
+	await := func(d time.Duration) {
+		life := time.NewTimer(d)
+		defer life.Stop()
+		select {
+		case <-life.C:
+		case <-s.Done():
+			l.fault("the server ended by itself:\n%s", s.Log())
+		}
 	}
-	killing.Store(true)
+	await(200*time.Millisecond + time.Duration(r.Int64N(int64(*liveFor))))
+	k.near.Store(true)
+	await(time.Duration(r.Int64N(int64(20 * time.Millisecond))))
+	k.now.Store(true)
 	s.Kill()
 	wg.Wait()
 }

@@ -65,21 +65,53 @@ const may, mayNot = "may", "mayNot"
 
 // identity changes a user nobody else is changing, or uses a key.
 func (w *worker) identity(ctx context.Context) error {
-	var u *user
-	w.l.do(func() {
-		if c := w.l.users[w.r.IntN(len(w.l.users))]; !c.busy {
-			u = c
-			u.busy = true
-		}
-	})
+	chosen := w.r.IntN(len(w.l.users))
+	u := w.l.claimUser(func(u *user) bool { return u == w.l.users[chosen] })
 	if u == nil {
 		return nil
 	}
-	err := w.changeUser(ctx, u)
+	return w.leave(u, w.changeUser(ctx, u))
+}
+
+// claimUser claims the first user that nobody works on and that fits.
+func (l *ledger) claimUser(fits func(u *user) bool) *user {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, u := range l.users {
+		if !u.busy && fits(u) {
+			u.busy = true
+			return u
+		}
+	}
+	return nil
+}
+
+// leave lets others claim the user, unless an operation was cut off.
+func (w *worker) leave(u *user, err error) error {
 	if err == nil {
 		w.l.do(func() { u.busy = false })
 	}
 	return err
+}
+
+// revoke takes a key or a policy away from a user nobody else is changing, or the
+// access policy from a vault.
+func (w *worker) revoke(ctx context.Context) error {
+	u := w.l.claimUser(func(u *user) bool { return len(u.keys) > 0 })
+	if u == nil {
+		return w.document(ctx)
+	}
+	k := u.keys[w.r.IntN(len(u.keys))]
+	var err error
+	switch {
+	case k.acked == active && w.r.IntN(2) == 0:
+		err = w.switchKey(ctx, k)
+	case u.policy.acked != "" && w.r.IntN(3) == 0:
+		err = w.deletePolicy(ctx, u)
+	default:
+		err = w.deleteKey(ctx, u, k)
+	}
+	return w.leave(u, err)
 }
 
 func (w *worker) changeUser(ctx context.Context, u *user) error {

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"strings"
-	"sync/atomic"
 
 	"moraine/test/internal/vaultclient"
 )
@@ -91,6 +90,18 @@ func (l *ledger) claimLock(r *rand.Rand) (v *lockVault, fresh bool) {
 	return v, false
 }
 
+// claimInProgress picks a vault whose lock can be completed.
+func (l *ledger) claimInProgress() *lockVault {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, v := range l.locks {
+		if state, _ := v.state(); state == inProgress && v.id != "" && v.claim() {
+			return v
+		}
+	}
+	return nil
+}
+
 // newLockVault makes a vault with archives. A kill in between leaves a vault
 // nobody looks at again.
 func (w *worker) newLockVault(ctx context.Context) error {
@@ -133,7 +144,7 @@ func (w *worker) stepLock(ctx context.Context, v *lockVault) error {
 	switch {
 	case state == "":
 		return w.initiateLock(ctx, v)
-	case state == inProgress && v.id != "" && dice < 10:
+	case state == inProgress && v.id != "" && dice < 4:
 		return w.completeLock(ctx, v)
 	case state == inProgress && (v.id == "" || dice < 50):
 		return w.write(ctx, "abort lock", &v.register, change{"", func(ctx context.Context) error {
@@ -269,7 +280,7 @@ func (v *verifier) withdrawn(ctx context.Context, c *vaultclient.Client, lock *l
 		v.l.fault("%s: deletion of %s in %s, which has no lock: %v", half, old.id, lock.name, err)
 		return
 	}
-	w := &worker{l: v.l, c: c, r: v.r, killing: new(atomic.Bool)}
+	w := &worker{l: v.l, c: c, r: v.r, kill: new(kill)}
 	next, err := w.retain(ctx, lock.name)
 	if err != nil {
 		v.l.fault("upload to %s: %v", lock.name, err)

@@ -7,7 +7,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync/atomic"
 	"testing"
 
 	"moraine/test/internal/moraineproc"
@@ -41,7 +40,7 @@ func newSmall(t *testing.T) *small {
 	r := rand.New(rand.NewPCG(1, 1))
 	m.l.setUp(t, m.s, r)
 	m.v = m.l.verifier(m.s, r, true)
-	w := &worker{l: m.l, c: m.l.connect(m.s), iam: m.l.connectIAM(m.s), r: r, killing: new(atomic.Bool)}
+	w := &worker{l: m.l, c: m.l.connect(m.s), iam: m.l.connectIAM(m.s), r: r, kill: new(kill)}
 	defer w.c.Close()
 	defer w.iam.Close()
 	must := func(err error) {

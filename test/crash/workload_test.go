@@ -17,14 +17,20 @@ const (
 	liveBytesMax = 512 << 20
 )
 
+// kill tells workers of the kill of the server.
+type kill struct {
+	near atomic.Bool // set a few milliseconds before
+	now  atomic.Bool // set just before
+}
+
 // worker runs operations over one connection until the server is gone.
 type worker struct {
-	l       *ledger
-	c       *vaultclient.Client
-	iam     *iamclient.Client
-	r       *rand.Rand
-	clerk   bool         // works on everything but archives
-	killing *atomic.Bool // set just before the kill
+	l     *ledger
+	c     *vaultclient.Client
+	iam   *iamclient.Client
+	r     *rand.Rand
+	clerk bool // works on everything but archives
+	kill  *kill
 }
 
 var errOver = errors.New("the round is over")
@@ -34,7 +40,7 @@ var errOver = errors.New("the round is over")
 func (w *worker) run(ctx context.Context) {
 	defer w.c.Close()
 	defer w.iam.Close()
-	for ctx.Err() == nil && !w.killing.Load() {
+	for ctx.Err() == nil && !w.kill.now.Load() {
 		if err := w.step(ctx); err != nil {
 			return
 		}
@@ -49,7 +55,11 @@ func (w *worker) step(ctx context.Context) error {
 	return w.archive(ctx)
 }
 
+// paperwork is one operation on documents, locks, identities or capacity.
 func (w *worker) paperwork(ctx context.Context) error {
+	if w.kill.near.Load() && w.r.IntN(4) > 0 {
+		return w.lastWord(ctx)
+	}
 	switch dice := w.r.IntN(100); {
 	case dice < 30:
 		return w.document(ctx)
@@ -59,6 +69,17 @@ func (w *worker) paperwork(ctx context.Context) error {
 		return w.identity(ctx)
 	}
 	return w.buy(ctx)
+}
+
+// lastWord takes something away for good, if there is something to take: a kill
+// hits such an operation more often than by chance.
+func (w *worker) lastWord(ctx context.Context) error {
+	if w.r.IntN(2) == 0 {
+		if v := w.l.claimInProgress(); v != nil {
+			return w.completeLock(ctx, v)
+		}
+	}
+	return w.revoke(ctx)
 }
 
 func (w *worker) archive(ctx context.Context) error {
@@ -108,7 +129,7 @@ func (w *worker) settle(op string, err error) error {
 			fault = fmt.Sprintf("%s was refused: %v", op, err)
 		default:
 			c.inFlight++
-			if !w.killing.Load() {
+			if !w.kill.now.Load() {
 				fault = fmt.Sprintf("%s broke off while the server was up: %v", op, err)
 			}
 		}
