@@ -35,6 +35,8 @@ type office struct {
 	root  account.Call
 	mu    sync.Mutex // guards clock
 	clock time.Time
+
+	keyring *account.Keyring
 }
 
 func newOffice(t *testing.T) *office {
@@ -48,12 +50,12 @@ func newOffice(t *testing.T) *office {
 			t.Error(err)
 		}
 	})
-	o := &office{t: t, rows: rows, clock: time.Unix(1_700_000_000, 0)}
-	o.Service = account.New(account.Config{Meta: rows, Keyring: keyring(t, account.GenerateMaster()), Root: bootstrap(), Now: o.now})
+	o := &office{t: t, rows: rows, clock: time.Unix(1_700_000_000, 0), keyring: keyring(t, account.GenerateMaster())}
+	o.Service = account.New(account.Config{Meta: rows, Keyring: o.keyring, Root: bootstrap(), Now: o.now})
 	if err := o.Open(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	o.root = account.Call{Principal: o.must(o.Lookup(t.Context(), bootstrap().KeyID, "")), Keys: map[string]string{}}
+	o.root = account.Call{Principal: o.must(o.Lookup(t.Context(), bootstrap().KeyID, "")), KeyID: bootstrap().KeyID, Keys: map[string]string{}}
 	return o
 }
 
@@ -98,13 +100,13 @@ func (o *office) must(k sigv4.Key, err error) access.Principal {
 // as is a call with a key.
 func (o *office) as(k account.Key) account.Call {
 	o.t.Helper()
-	return account.Call{Principal: o.must(o.Lookup(o.t.Context(), k.ID, ""))}
+	return account.Call{Principal: o.must(o.Lookup(o.t.Context(), k.ID, "")), KeyID: k.ID}
 }
 
 // in is a call with a temporary key.
 func (o *office) in(c account.Credentials) account.Call {
 	o.t.Helper()
-	return account.Call{Principal: o.must(o.Lookup(o.t.Context(), c.KeyID, string(c.Token))), Temporary: true}
+	return account.Call{Principal: o.must(o.Lookup(o.t.Context(), c.KeyID, string(c.Token))), KeyID: c.KeyID, Temporary: true}
 }
 
 func (o *office) create(kind moraine.IdentityKind, name string) *account.Entity {

@@ -57,12 +57,9 @@ func (d *Directory) Lookup(ctx context.Context, keyID, token string) (sigv4.Key,
 	}
 	key := sigv4.Key{ID: keyID}
 	err := d.rows.View(ctx, func(tx meta.Tx) error {
-		row, err := tx.AccessKeys().Get(keyID)
+		row, err := activeKey(tx, keyID)
 		if err != nil {
 			return err
-		}
-		if !row.Active {
-			return sigv4.ErrUnknownKey
 		}
 		plain, err := d.keyring.open(row.Sealed, secretName(keyID))
 		if err != nil {
@@ -73,11 +70,24 @@ func (d *Directory) Lookup(ctx context.Context, keyID, token string) (sigv4.Key,
 			return err
 		}
 		key.Secret, key.Subject = sigv4.Secret(plain), &subject{d.renewed(*p, revision, func(tx meta.Tx) (access.Principal, error) {
-			return stillActive(tx, keyID)
+			row, err := activeKey(tx, keyID)
+			if err != nil {
+				return access.Principal{}, err
+			}
+			return current(tx, row.Account, row.Owner)
 		})}
 		return nil
 	})
 	return key, unknown(err)
+}
+
+// activeKey returns the row of a key that may be used.
+func activeKey(tx meta.Tx, keyID string) (moraine.AccessKey, error) {
+	row, err := tx.AccessKeys().Get(keyID)
+	if err == nil && !row.Active {
+		err = sigv4.ErrUnknownKey
+	}
+	return row, err
 }
 
 // lookupSession finds a temporary key: everything but the principal is in its
@@ -89,29 +99,50 @@ func (d *Directory) lookupSession(ctx context.Context, keyID, token string) (sig
 	}
 	key := sigv4.Key{ID: keyID, Secret: sigv4.Secret(s.Secret), Token: sigv4.Secret(token), Expires: s.expires()}
 	err = d.rows.View(ctx, func(tx meta.Tx) error {
+		if err := d.stands(tx, s); err != nil {
+			return err
+		}
 		p, revision, err := d.principal(tx, s.Account, s.Subject)
 		if err != nil {
 			return err
 		}
 		inSession, err := narrow(tx, *p, s)
-		key.Subject = &subject{d.renewed(inSession, revision, func(tx meta.Tx) (access.Principal, error) {
+		key.Subject = &subject{d.inTime(s, d.renewed(inSession, revision, func(tx meta.Tx) (access.Principal, error) {
+			if err := d.stands(tx, s); err != nil {
+				return access.Principal{}, err
+			}
 			p, err := current(tx, s.Account, s.Subject)
 			if err != nil {
 				return p, err
 			}
 			return narrow(tx, p, s)
-		})}
-		if renew := key.Subject.(*subject).principal.Renew; renew != nil {
-			key.Subject.(*subject).principal.Renew = func(tx meta.Tx) (access.Principal, error) {
-				if !d.now().Before(s.expires()) {
-					return access.Principal{}, sigv4.Refuse("A16")
-				}
-				return renew(tx)
-			}
-		}
+		}))}
 		return err
 	})
 	return key, unknown(err)
+}
+
+// stands wants what a session rests on to be there still: the long-term key
+// that asked for a session of a user or root. A session of a role rests on the
+// role alone.
+func (d *Directory) stands(tx meta.Tx, s *session) error {
+	if s.Name != "" || s.Key == d.root.KeyID {
+		return nil
+	}
+	_, err := activeKey(tx, s.Key)
+	return err
+}
+
+// inTime lets p act until its session is over.
+func (d *Directory) inTime(s *session, p access.Principal) access.Principal {
+	renew := p.Renew
+	p.Renew = func(tx meta.Tx) (access.Principal, error) {
+		if !d.now().Before(s.expires()) {
+			return access.Principal{}, sigv4.Refuse("A16")
+		}
+		return renew(tx)
+	}
+	return p
 }
 
 // unknown turns the absence of a row into ErrUnknownKey.
@@ -152,19 +183,6 @@ func (d *Directory) renewed(p access.Principal, revision int64, again func(tx me
 		return changed, err
 	}
 	return p
-}
-
-// stillActive compiles the owner of a key anew, unless the key is gone or
-// inactive.
-func stillActive(tx meta.Tx, keyID string) (access.Principal, error) {
-	row, err := tx.AccessKeys().Get(keyID)
-	if err != nil {
-		return access.Principal{}, err
-	}
-	if !row.Active {
-		return access.Principal{}, sigv4.ErrUnknownKey
-	}
-	return current(tx, row.Account, row.Owner)
 }
 
 // current compiles a principal as it is in tx.

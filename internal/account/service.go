@@ -96,6 +96,7 @@ func (s *Service) Open(ctx context.Context) error {
 // Call is who asks for an operation, and how.
 type Call struct {
 	Principal access.Principal
+	KeyID     string // that the request was signed with
 	// Temporary says that the key belongs to a session.
 	Temporary bool
 	// Keys are the condition keys of the request that are not the principal's,

@@ -227,7 +227,7 @@ func (s *Service) begin(in *session) (Credentials, int, error) {
 }
 
 // SessionToken makes a temporary key for the user or root who calls, with a
-// long-term key.
+// long-term key. It works as long as that key does.
 func (s *Service) SessionToken(ctx context.Context, c Call, d time.Duration) (Credentials, error) {
 	if d == 0 {
 		d = userSessionDefault
@@ -244,10 +244,15 @@ func (s *Service) SessionToken(ctx context.Context, c Call, d time.Duration) (Cr
 	if c.Principal.Root {
 		d = min(d, sessionDefault) // root sessions last an hour at most
 	}
-	caller := c.Principal.Caller()
-	now := s.birth()
-	creds, _, err := s.begin(&session{
-		Account: c.Principal.Account, Subject: caller.ID, Issued: now.Unix(), Expires: now.Add(d).Unix(),
+	return view(ctx, s, func(tx meta.Tx) (Credentials, error) {
+		caller, err := c.Principal.Fresh(tx)
+		if err != nil {
+			return Credentials{}, err
+		}
+		now := s.birth()
+		creds, _, err := s.begin(&session{
+			Account: caller.Account, Subject: caller.Caller().ID, Key: c.KeyID, Issued: now.Unix(), Expires: now.Add(d).Unix(),
+		})
+		return creds, err
 	})
-	return creds, err
 }

@@ -164,7 +164,7 @@ func (s *Server) serve(c *call, w http.ResponseWriter) (any, error) {
 	}
 	c.event.Service, c.event.KeyID, c.event.Account = c.auth.Service, c.auth.KeyID, string(principal.Account)
 	c.event.BytesIn = int64(len(c.auth.Body))
-	c.who = account.Call{Principal: principal, Temporary: c.auth.Temporary, Keys: conditionKeys(c)}
+	c.who = account.Call{Principal: principal, KeyID: c.auth.KeyID, Temporary: c.auth.Temporary, Keys: conditionKeys(c)}
 	if err := s.cfg.Throttle.Admit(&principal); err != nil {
 		return nil, err
 	}
