@@ -31,6 +31,8 @@ type Principal struct {
 	// Issued is when the session of a temporary key began; zero for a long-term
 	// key.
 	Issued time.Time
+	// RevokeBefore is when a session of the role must have begun to be good.
+	RevokeBefore time.Time
 	// Renew confirms, inside the transaction that acts, that the key of the
 	// request may still be used, and returns the principal as its policies are
 	// there. A long request must not outlive a revocation. Nil for a principal

@@ -149,6 +149,7 @@ func allow(action string) string {
 // allowed asks the evaluator what the policies of a principal say.
 func allowed(p access.Principal, action string) bool {
 	r := policy.Request{Principal: p.Caller(), Action: action, Resource: "arn:aws:glacier:eu-north-1:" + here + ":vaults/v", Now: time.Unix(1_700_000_000, 0)}
+	p.Describe(&r.Context)
 	policies := p.Policies()
 	d := policy.Evaluate(&r, &policies)
 	return d.Allowed

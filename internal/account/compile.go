@@ -3,11 +3,13 @@ package account
 import (
 	"errors"
 	"slices"
+	"time"
 
 	"moraine"
 	"moraine/internal/access"
 	"moraine/internal/meta"
 	"moraine/internal/policy"
+	"moraine/internal/sigv4"
 )
 
 // compile makes the principal of a user or role with all its policies.
@@ -25,6 +27,7 @@ func compile(tx meta.Tx, id string) (*access.Principal, error) {
 	case moraine.UserIdentity:
 	case moraine.RoleIdentity:
 		p.RoleARN, p.RoleID = e.ARN, e.ID
+		p.RevokeBefore = time.Unix(e.Role.RevokeBefore, 0)
 	case moraine.GroupIdentity, moraine.PolicyIdentity:
 		return nil, meta.ErrNotFound // nobody speaks for these
 	}
@@ -100,11 +103,15 @@ func parsed(name, text string) policy.Policy {
 	return policy.Policy{Name: name, Document: d}
 }
 
-// narrow makes the principal of a session from that of its user or role.
+// narrow makes the principal of a session from that of its user or role. It is
+// ErrUnknownKey if the session was revoked.
 func narrow(tx meta.Tx, p access.Principal, s *session) (access.Principal, error) {
 	p.Issued, p.SourceIdentity = s.issued(), s.SourceIdentity
 	if p.RoleID == "" {
 		return p, nil
+	}
+	if p.Issued.Before(p.RevokeBefore) {
+		return p, sigv4.ErrUnknownKey
 	}
 	p.ARN, p.ID = sessionARN(p.Account, p.RoleARN, s.Name), p.RoleID+":"+s.Name
 	keys := make([]string, len(s.Tags))

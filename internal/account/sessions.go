@@ -55,6 +55,9 @@ func (s *Service) AssumeRole(ctx context.Context, c Call, a AssumeRole) (Assumed
 	if err := a.check(); err != nil {
 		return Assumed{}, err
 	}
+	// Taken before the view: a session that was decided by what stood before a
+	// revocation is dated before it.
+	now := s.birth()
 	return view(ctx, s, func(tx meta.Tx) (Assumed, error) {
 		role, err := s.assumable(tx, &c, &a)
 		if err != nil {
@@ -72,9 +75,8 @@ func (s *Service) AssumeRole(ctx context.Context, c Call, a AssumeRole) (Assumed
 				return Assumed{}, notAttachable(err, arn)
 			}
 		}
-		now := s.birth()
 		creds, size, err := s.begin(&session{
-			Account: role.Account, Subject: role.ID, Name: a.SessionName, Issued: now.Unix(), Expires: now.Add(a.Duration).Unix(),
+			Account: role.Account, Subject: role.ID, Name: a.SessionName, Issued: role.Role.begin(now).Unix(), Expires: now.Add(a.Duration).Unix(),
 			Policy: a.Policy, Policies: a.Policies, Tags: a.Tags, SourceIdentity: a.SourceIdentity,
 		})
 		return Assumed{

@@ -123,3 +123,111 @@ func TestSessionOfUserDies(t *testing.T) {
 	o.key("bob")
 	o.dead("another bob", s, held)
 }
+
+// assume begins a session of the role, which must be allowed.
+func (o *office) assume(c account.Call, role *account.Entity) (account.Credentials, account.Call) {
+	o.t.Helper()
+	out, err := o.AssumeRole(o.t.Context(), c, account.AssumeRole{RoleARN: role.ARN, SessionName: "s1"})
+	o.ok(err)
+	return out.Credentials, o.in(out.Credentials)
+}
+
+// TestRevokeSessions ends the sessions of a role that have begun, at once, and
+// lets the next ones begin.
+func TestRevokeSessions(t *testing.T) {
+	t.Parallel()
+	o := newOffice(t)
+	ctx := t.Context()
+	bob := o.create(user, "bob")
+	caller := o.as(o.key("bob"))
+	newRole := func(name string) *account.Entity {
+		t.Helper()
+		e, err := o.Create(ctx, o.root, account.NewEntity{Kind: role, Name: name, Trust: trust(bob.ARN)})
+		o.ok(err)
+		return e
+	}
+	ops, other := newRole("ops"), newRole("other")
+	old, oldHeld := o.assume(caller, ops)
+	kept, keptHeld := o.assume(caller, other)
+
+	_, err := o.RevokeSessions(ctx, caller, "ops")
+	wantCode(t, err, account.AccessDeniedCode, "User: "+bob.ARN+" is not authorized to perform: iam:RevokeRoleSessions on resource: "+ops.ARN)
+	o.alive("a refused revocation", old, oldHeld)
+	_, err = o.RevokeSessions(ctx, o.root, "none")
+	wantCode(t, err, account.NoSuchEntity, "The role with name none cannot be found.")
+
+	at, err := o.RevokeSessions(ctx, o.root, "ops")
+	o.ok(err)
+	if at.Before(o.now()) || at.After(o.now().Add(time.Second)) {
+		t.Errorf("revoked before %v, it is %v", at, o.now())
+	}
+	o.dead("revoked", old, oldHeld)
+	o.alive("sessions of another role were revoked", kept, keptHeld)
+
+	// The dates of sessions have whole seconds: one that begins within the
+	// second of the revocation is none of those before it.
+	next, nextHeld := o.assume(caller, ops)
+	o.alive("begun after the revocation", next, nextHeld)
+	if p := nextHeld.Principal; p.Issued.Before(at) {
+		t.Errorf("begun %v, before the revocation at %v", p.Issued, at)
+	}
+	o.dead("the old one", old, oldHeld)
+	o.advance(time.Minute)
+	_, err = o.RevokeSessions(ctx, o.root, "ops")
+	o.ok(err)
+	o.dead("revoked again", next, nextHeld)
+
+	// A clock that was set back undoes no revocation and blocks no session.
+	o.advance(-time.Hour)
+	o.dead("the clock was set back", next, nextHeld)
+	o.ok(o.UpdateRole(ctx, o.root, "ops", new(string), nil))
+	back, backHeld := o.assume(caller, ops)
+	o.alive("begun while the clock is behind", back, backHeld)
+
+	o.ok(o.Delete(ctx, o.root, role, "ops"))
+	o.dead("the role is deleted", back, backHeld)
+	again := newRole("ops")
+	o.dead("another role of the name", back, backHeld)
+	o.assume(caller, again)
+}
+
+// TestRevokeOlderSessions takes the other way, which the console of the real
+// service goes: a policy that denies sessions issued before an instant.
+func TestRevokeOlderSessions(t *testing.T) {
+	t.Parallel()
+	o := newOffice(t)
+	ctx := t.Context()
+	bob := o.create(user, "bob")
+	o.ok(o.PutInline(ctx, o.root, user, "bob", "all", allow("*")))
+	caller := o.as(o.key("bob"))
+	ops, err := o.Create(ctx, o.root, account.NewEntity{Kind: role, Name: "ops", Trust: trust(bob.ARN)})
+	o.ok(err)
+	o.ok(o.PutInline(ctx, o.root, role, "ops", "all", allow("*")))
+	old, _ := o.assume(caller, ops)
+	const action = "glacier:ListVaults"
+	if !allowed(o.in(old).Principal, action) {
+		t.Fatal("the session may do nothing")
+	}
+	o.advance(time.Minute)
+	deny := `{
+  "Version": "2012-10-17",
+  "Statement": [{
+    "Effect": "Deny", "Action": ["*"], "Resource": ["*"],
+    "Condition": {"DateLessThan": {"aws:TokenIssueTime": "` + o.now().UTC().Format("2006-01-02T15:04:05.000Z") + `"}}
+  }]
+}`
+	for kind, name := range map[moraine.IdentityKind]string{role: "ops", user: "bob"} {
+		o.ok(o.PutInline(ctx, o.root, kind, name, "AWSRevokeOlderSessions", deny))
+	}
+	if allowed(o.in(old).Principal, action) {
+		t.Error("a session older than the policy is allowed")
+	}
+	if !allowed(o.as(o.key("bob")).Principal, action) {
+		t.Error("a long-term key, which has no time of issue, is denied")
+	}
+	o.advance(time.Second)
+	next, _ := o.assume(caller, ops)
+	if !allowed(o.in(next).Principal, action) {
+		t.Error("a session younger than the policy is denied")
+	}
+}

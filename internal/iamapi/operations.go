@@ -83,6 +83,7 @@ var operations = map[string]handler{
 	"iam:UpdateRoleDescription":         (*Server).updateRoleDescription,
 	"iam:DeleteRole":                    drop(role),
 	"iam:UpdateAssumeRolePolicy":        (*Server).updateAssumeRolePolicy,
+	"iam:RevokeRoleSessions":            (*Server).revokeRoleSessions,
 	"iam:PutRolePolicy":                 putInline(role),
 	"iam:GetRolePolicy":                 getInline(role),
 	"iam:DeleteRolePolicy":              deleteInline(role),
