@@ -28,6 +28,8 @@ type Principal struct {
 	Boundary *policy.Policy
 
 	Tags []moraine.Tag // of the user or role and of its session
+	// Transitive are the keys of Tags that go on to sessions begun from this one.
+	Transitive []string
 	// Issued is when the session of a temporary key began; zero for a long-term
 	// key.
 	Issued time.Time

@@ -119,6 +119,7 @@ func narrow(tx meta.Tx, p access.Principal, s *session) (access.Principal, error
 		keys[i] = t.Key
 	}
 	p.Tags = append(slices.Clip(dropTags(p.Tags, keys)), s.Tags...)
+	p.Transitive = s.Transitive
 	if s.Policy != "" {
 		p.Session = append(p.Session, parsed("session policy", s.Policy))
 	}

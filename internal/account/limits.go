@@ -42,6 +42,7 @@ const (
 	roleSessionMax     = 12 * time.Hour
 	sessionMin         = 15 * time.Minute
 	sessionDefault     = time.Hour
+	chainedMax         = time.Hour // of a role's session begun from another
 	userSessionMax     = 36 * time.Hour
 	userSessionDefault = 12 * time.Hour
 )

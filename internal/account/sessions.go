@@ -3,11 +3,13 @@ package account
 import (
 	"context"
 	"errors"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"moraine"
+	"moraine/internal/access"
 	"moraine/internal/arn"
 	"moraine/internal/meta"
 	"moraine/internal/policy"
@@ -36,6 +38,7 @@ type AssumeRole struct {
 	Policy         string        // session policy, "" for none
 	Policies       []string      // ARNs of managed session policies
 	Tags           []moraine.Tag
+	Transitive     []string // keys of Tags that go on to sessions begun from this one
 	ExternalID     string
 	SourceIdentity string
 }
@@ -59,15 +62,22 @@ func (s *Service) AssumeRole(ctx context.Context, c Call, a AssumeRole) (Assumed
 	// revocation is dated before it.
 	now := s.birth()
 	return view(ctx, s, func(tx meta.Tx) (Assumed, error) {
+		var err error
+		if c.Principal, err = c.Principal.Fresh(tx); err != nil {
+			return Assumed{}, err
+		}
+		a, err := a.inherit(&c.Principal)
+		if err != nil {
+			return Assumed{}, err
+		}
 		role, err := s.assumable(tx, &c, &a)
 		if err != nil {
 			return Assumed{}, err
 		}
-		limit := time.Duration(role.Role.SessionMax) * time.Second
-		if c.Principal.RoleID != "" {
-			limit = time.Hour // role chaining
-		}
-		if a.Duration > limit {
+		switch chained := c.Principal.RoleID != ""; {
+		case chained && a.Duration > chainedMax:
+			return Assumed{}, failf(ValidationError, "The requested DurationSeconds exceeds the 1 hour session limit for roles assumed by role chaining.")
+		case a.Duration > time.Duration(role.Role.SessionMax)*time.Second:
 			return Assumed{}, failf(ValidationError, "The requested DurationSeconds exceeds the MaxSessionDuration set for this role.")
 		}
 		for _, arn := range a.Policies {
@@ -77,7 +87,7 @@ func (s *Service) AssumeRole(ctx context.Context, c Call, a AssumeRole) (Assumed
 		}
 		creds, size, err := s.begin(&session{
 			Account: role.Account, Subject: role.ID, Name: a.SessionName, Issued: role.Role.begin(now).Unix(), Expires: now.Add(a.Duration).Unix(),
-			Policy: a.Policy, Policies: a.Policies, Tags: a.Tags, SourceIdentity: a.SourceIdentity,
+			Policy: a.Policy, Policies: a.Policies, Tags: a.Tags, Transitive: a.Transitive, SourceIdentity: a.SourceIdentity,
 		})
 		return Assumed{
 			Credentials: creds, ID: role.ID + ":" + a.SessionName, ARN: sessionARN(role.Account, role.ARN, a.SessionName),
@@ -109,10 +119,7 @@ func (a *AssumeRole) check() error {
 	if len(a.Policies) > sessionPolicies {
 		return overQuota("PolicyArns", sessionPolicies)
 	}
-	if len(a.Tags) > tagsMax {
-		return overQuota("TagsPerSession", tagsMax)
-	}
-	if err := checkTags(a.Tags); err != nil {
+	if err := a.checkTags(); err != nil {
 		return err
 	}
 	if a.Policy == "" {
@@ -120,6 +127,57 @@ func (a *AssumeRole) check() error {
 	}
 	_, err := document(a.Policy, policy.Target{Kind: policy.SessionPolicy})
 	return err
+}
+
+// checkTags looks at the tags, and spells the transitive keys as they do.
+func (a *AssumeRole) checkTags() error {
+	if len(a.Tags) > tagsMax {
+		return overQuota("TagsPerSession", tagsMax)
+	}
+	if len(a.Transitive) > tagsMax {
+		return overQuota("TransitiveTagKeys", tagsMax)
+	}
+	a.Transitive = slices.Clone(a.Transitive)
+	for i, key := range a.Transitive {
+		t := tagOf(a.Tags, key)
+		if t < 0 {
+			return failf(InvalidParameterValue, "The specified transitive tag key must be included in the requested tags.")
+		}
+		a.Transitive[i] = a.Tags[t].Key
+	}
+	return checkTags(a.Tags)
+}
+
+// inherit returns a with what goes on from the session of the caller: its
+// source identity, which nobody may change, and its transitive tags.
+func (a AssumeRole) inherit(p *access.Principal) (AssumeRole, error) {
+	switch {
+	case a.SourceIdentity == "":
+		a.SourceIdentity = p.SourceIdentity
+	case p.SourceIdentity != "" && p.SourceIdentity != a.SourceIdentity:
+		return a, a.refusal(p)
+	}
+	var inherited []moraine.Tag
+	for _, key := range p.Transitive {
+		if tagOf(a.Tags, key) >= 0 {
+			return a, failf(InvalidParameterValue, "One of the specified transitive tag keys can't be set because it conflicts with a transitive tag key from the calling session.")
+		}
+		inherited = append(inherited, p.Tags[tagOf(p.Tags, key)])
+	}
+	a.Tags, a.Transitive = append(inherited, a.Tags...), slices.Concat(p.Transitive, a.Transitive)
+	return a, a.checkTags()
+}
+
+// tagOf is the index of the tag with that key, whose case does not matter; -1
+// if there is none.
+func tagOf(tags []moraine.Tag, key string) int {
+	return slices.IndexFunc(tags, func(t moraine.Tag) bool { return strings.EqualFold(t.Key, key) })
+}
+
+// refusal is what whoever may not assume the role hears, whether or not there
+// is one.
+func (a *AssumeRole) refusal(p *access.Principal) error {
+	return denied("User: %s is not authorized to perform: sts:AssumeRole on resource: %s", p.ARN, echo(a.RoleARN))
 }
 
 func checkDuration(d, limit time.Duration) error {
@@ -130,19 +188,12 @@ func checkDuration(d, limit time.Duration) error {
 	return nil
 }
 
-// assumable returns the role if the caller may assume it. Whoever may not does
-// not learn whether there is one.
+// assumable returns the role if the caller, who is fresh, may assume it.
 func (s *Service) assumable(tx meta.Tx, c *Call, a *AssumeRole) (*Entity, error) {
-	fresh, err := c.Principal.Fresh(tx)
-	if err != nil {
-		return nil, err
-	}
-	c.Principal = fresh
 	name, err := arn.Parse(a.RoleARN)
 	if err != nil || name.Service != "iam" || !strings.HasPrefix(name.Resource, "role/") {
 		return nil, failf(ValidationError, "%s is invalid", echo(a.RoleARN))
 	}
-	refusal := denied("User: %s is not authorized to perform: sts:AssumeRole on resource: %s", c.Principal.ARN, echo(a.RoleARN))
 	if c.Principal.Root {
 		return nil, denied("Roles may not be assumed by root accounts.")
 	}
@@ -151,13 +202,13 @@ func (s *Service) assumable(tx meta.Tx, c *Call, a *AssumeRole) (*Entity, error)
 	var absent *Error
 	switch {
 	case errors.As(err, &absent), err == nil && role.ARN != a.RoleARN:
-		return nil, refusal
+		return nil, a.refusal(&c.Principal)
 	case err != nil:
 		return nil, err
 	}
 	for _, action := range a.actions() {
 		if !s.trusts(c, role, a, action) {
-			return nil, refusal
+			return nil, a.refusal(&c.Principal)
 		}
 	}
 	return role, nil
@@ -204,6 +255,9 @@ func (s *Service) trusts(c *Call, role *Entity, a *AssumeRole, action string) bo
 	}
 	if len(tagKeys) > 0 {
 		r.Context.AddSet(keyTagKeys, tagKeys)
+	}
+	if len(a.Transitive) > 0 {
+		r.Context.AddSet("sts:TransitiveTagKeys", a.Transitive)
 	}
 	foreign := r
 	foreign.Owner = "foreign"

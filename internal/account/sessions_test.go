@@ -2,8 +2,11 @@ package account_test
 
 import (
 	"errors"
+	"strings"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 
 	"moraine"
 	"moraine/internal/account"
@@ -230,4 +233,107 @@ func TestRevokeOlderSessions(t *testing.T) {
 	if !allowed(o.in(next).Principal, action) {
 		t.Error("a session younger than the policy is denied")
 	}
+}
+
+// TestChaining begins sessions from sessions: what goes on to the next one, and
+// what it may not change.
+func TestChaining(t *testing.T) {
+	t.Parallel()
+	o := newOffice(t)
+	ctx := t.Context()
+	bob := o.create(user, "bob")
+	open := func(principal string) string { return strings.Replace(trust(principal), "sts:AssumeRole", "sts:*", 1) }
+	create := func(name, text string) *account.Entity {
+		t.Helper()
+		e, err := o.Create(ctx, o.root, account.NewEntity{Kind: role, Name: name, Trust: text, SessionMax: 12 * time.Hour})
+		o.ok(err)
+		o.ok(o.PutInline(ctx, o.root, role, name, "all", allow("*")))
+		return e
+	}
+	first := create("first", open(bob.ARN))
+	second := create("second", open(first.ARN))
+	plain := create("plain", trust(first.ARN)) // AssumeRole alone
+	third := create("third", open(second.ARN))
+	when := func(condition string) string {
+		return strings.Replace(open(first.ARN), `"Action"`, `"Condition":{`+condition+`},"Action"`, 1)
+	}
+	asked := create("asked", when(`"StringEquals":{"sts:SourceIdentity":"bob"}`))
+	named := create("named", when(`"StringEquals":{"aws:SourceIdentity":"bob"}`))
+	tagged := create("tagged", when(`"StringEquals":{"aws:RequestTag/team":"red"},"ForAllValues:StringEquals":{"sts:TransitiveTagKeys":["team"],"aws:TagKeys":["team"]}`))
+	assume := func(c account.Call, in account.AssumeRole) (account.Assumed, account.Call, error) {
+		t.Helper()
+		in.SessionName = "s1"
+		out, err := o.AssumeRole(ctx, c, in)
+		if err != nil {
+			return out, account.Call{}, err
+		}
+		return out, o.in(out.Credentials), nil
+	}
+	must := func(c account.Call, in account.AssumeRole) (account.Assumed, account.Call) {
+		t.Helper()
+		out, next, err := assume(c, in)
+		o.ok(err)
+		return out, next
+	}
+	caller := o.as(o.key("bob"))
+	team, shift := moraine.Tag{Key: "team", Value: "red"}, moraine.Tag{Key: "shift", Value: "night"}
+	_, bare := must(caller, account.AssumeRole{RoleARN: first.ARN})
+	_, known := must(caller, account.AssumeRole{RoleARN: first.ARN, SourceIdentity: "bob"})
+	_, marked := must(caller, account.AssumeRole{RoleARN: first.ARN, Tags: []moraine.Tag{team, shift}, Transitive: []string{"Team"}})
+
+	for _, row := range []struct {
+		name    string
+		from    account.Call
+		in      account.AssumeRole
+		code    account.Code
+		message string
+	}{
+		{"an hour", bare, account.AssumeRole{RoleARN: second.ARN, Duration: time.Hour}, "", ""},
+		{"more than an hour", bare, account.AssumeRole{RoleARN: second.ARN, Duration: time.Hour + time.Second}, account.ValidationError, "The requested DurationSeconds exceeds the 1 hour session limit for roles assumed by role chaining."},
+		{"more than an hour without a chain", caller, account.AssumeRole{RoleARN: first.ARN, Duration: 12 * time.Hour}, "", ""},
+		{"a source identity begins in the chain", bare, account.AssumeRole{RoleARN: second.ARN, SourceIdentity: "eve"}, "", ""},
+		{"the same source identity", known, account.AssumeRole{RoleARN: second.ARN, SourceIdentity: "bob"}, "", ""},
+		{"another source identity", known, account.AssumeRole{RoleARN: second.ARN, SourceIdentity: "eve"}, account.AccessDeniedCode, "User: " + known.Principal.ARN},
+		{"a role that lets nobody bring one", known, account.AssumeRole{RoleARN: plain.ARN}, account.AccessDeniedCode, "User: " + known.Principal.ARN},
+		{"without one", bare, account.AssumeRole{RoleARN: plain.ARN}, "", ""},
+		{"a condition on what is set", known, account.AssumeRole{RoleARN: asked.ARN}, "", ""},
+		{"a condition on what was set", known, account.AssumeRole{RoleARN: named.ARN}, "", ""},
+		{"a condition on what nobody set", bare, account.AssumeRole{RoleARN: named.ARN}, account.AccessDeniedCode, "User: "},
+		{"a role that lets nobody bring tags", marked, account.AssumeRole{RoleARN: plain.ARN}, account.AccessDeniedCode, "User: " + marked.Principal.ARN},
+		{"an inherited tag set again", marked, account.AssumeRole{RoleARN: second.ARN, Tags: []moraine.Tag{{Key: "TEAM", Value: "blue"}}}, account.InvalidParameterValue, "One of the specified transitive tag keys can't be set because it conflicts with a transitive tag key from the calling session."},
+		{"a tag that is not inherited", marked, account.AssumeRole{RoleARN: second.ARN, Tags: []moraine.Tag{{Key: "shift", Value: "day"}}}, "", ""},
+		{"a condition on inherited tags", marked, account.AssumeRole{RoleARN: tagged.ARN}, "", ""},
+		{"a condition on tags nobody set", bare, account.AssumeRole{RoleARN: tagged.ARN}, account.AccessDeniedCode, "User: "},
+		{"a transitive key without its tag", caller, account.AssumeRole{RoleARN: first.ARN, Transitive: []string{"team"}}, account.InvalidParameterValue, "The specified transitive tag key must be included in the requested tags."},
+		{"too many transitive keys", caller, account.AssumeRole{RoleARN: first.ARN, Transitive: make([]string, 51)}, account.LimitExceeded, "Cannot exceed quota for TransitiveTagKeys: 50"},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			_, _, err := assume(row.from, row.in)
+			wantCode(t, err, row.code, row.message)
+		})
+	}
+
+	out, next := must(known, account.AssumeRole{RoleARN: second.ARN})
+	if out.SourceIdentity != "bob" || next.Principal.SourceIdentity != "bob" {
+		t.Errorf("the source identity becomes %q, %q", out.SourceIdentity, next.Principal.SourceIdentity)
+	}
+	if _, last := must(next, account.AssumeRole{RoleARN: third.ARN}); last.Principal.SourceIdentity != "bob" {
+		t.Errorf("at the end of the chain it is %q", last.Principal.SourceIdentity)
+	}
+	if diff := cmp.Diff([]moraine.Tag{team, shift}, marked.Principal.Tags); diff != "" {
+		t.Errorf("tags of the first session (-want +got):\n%s", diff)
+	}
+	// On the way a tag is added that goes no further.
+	_, next = must(marked, account.AssumeRole{RoleARN: second.ARN, Tags: []moraine.Tag{{Key: "leg", Value: "2"}}})
+	if diff := cmp.Diff([]moraine.Tag{team, {Key: "leg", Value: "2"}}, next.Principal.Tags); diff != "" {
+		t.Errorf("tags of the second session (-want +got):\n%s", diff)
+	}
+	_, next = must(next, account.AssumeRole{RoleARN: third.ARN})
+	if diff := cmp.Diff([]moraine.Tag{team}, next.Principal.Tags); diff != "" {
+		t.Errorf("tags of the third session (-want +got):\n%s", diff)
+	}
+	// A session of a user chains nothing.
+	s, err := o.SessionToken(ctx, caller, 0)
+	o.ok(err)
+	must(o.in(s), account.AssumeRole{RoleARN: first.ARN, Duration: 2 * time.Hour})
 }

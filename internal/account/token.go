@@ -25,6 +25,7 @@ type session struct {
 	Policy         string            `json:"p,omitempty"`  // session policy
 	Policies       []string          `json:"ps,omitempty"` // ARNs of managed session policies
 	Tags           []moraine.Tag     `json:"t,omitempty"`
+	Transitive     []string          `json:"tt,omitempty"` // keys of tags for the next session of a chain
 	SourceIdentity string            `json:"d,omitempty"`
 }
 

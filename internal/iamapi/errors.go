@@ -24,6 +24,7 @@ var statuses = map[account.Code]int{
 	account.DeleteConflict:          http.StatusConflict,
 	account.EntityAlreadyExists:     http.StatusConflict,
 	account.InvalidInput:            http.StatusBadRequest,
+	account.InvalidParameterValue:   http.StatusBadRequest,
 	account.LimitExceeded:           http.StatusConflict,
 	account.MalformedPolicyDocument: http.StatusBadRequest,
 	account.NoSuchEntity:            http.StatusNotFound,

@@ -321,7 +321,7 @@ func (s *Server) assumeRole(c *call) (any, error) {
 	}
 	in := account.AssumeRole{
 		RoleARN: c.get("RoleArn"), SessionName: c.get("RoleSessionName"), Policy: c.get("Policy"), Tags: c.tags("Tags"),
-		ExternalID: c.get("ExternalId"), SourceIdentity: c.get("SourceIdentity"),
+		Transitive: c.list("TransitiveTagKeys"), ExternalID: c.get("ExternalId"), SourceIdentity: c.get("SourceIdentity"),
 	}
 	if d != nil {
 		in.Duration = max(*d, time.Second) // zero is not the default here
