@@ -2,6 +2,7 @@ package account
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 	"time"
 
@@ -35,6 +36,9 @@ func compile(tx meta.Tx, id string) (*access.Principal, error) {
 		return nil, err
 	}
 	for _, group := range e.Groups {
+		if textOf(p) > principalTextMax {
+			break
+		}
 		row, err := tx.Identities().ByID(group)
 		if err != nil {
 			return nil, damaged(err, e)
@@ -54,7 +58,25 @@ func compile(tx meta.Tx, id string) (*access.Principal, error) {
 		}
 		p.Boundary = &b
 	}
+	if n := textOf(p); n > principalTextMax {
+		// What cannot be looked at as a whole is not looked at in part: it denies.
+		p.Identity = []policy.Policy{{Name: fmt.Sprintf("the policies of %s, which are longer than %d characters", e.ARN, principalTextMax)}}
+	}
 	return p, nil
+}
+
+// textOf is how many characters the policies of a principal have.
+func textOf(p *access.Principal) int {
+	n := 0
+	for i := range p.Identity {
+		if d := p.Identity[i].Document; d != nil {
+			n += d.Size()
+		}
+	}
+	if p.Boundary != nil && p.Boundary.Document != nil {
+		n += p.Boundary.Document.Size()
+	}
+	return n
 }
 
 // damaged says that a row names another that is not there.

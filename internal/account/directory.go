@@ -4,9 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
+
+	"golang.org/x/sync/singleflight"
 
 	"moraine"
 	"moraine/internal/access"
@@ -21,9 +24,11 @@ type Directory struct {
 	root    Root
 	now     func() time.Time
 
-	mu       sync.Mutex                // guards what follows
-	compiled map[string]compiled       // by unique id
-	used     map[string]moraine.KeyUse // since the last flush, by key id
+	kept    access.Shelf[string, compiled] // by unique id
+	compile singleflight.Group             // by unique id and revision
+
+	mu   sync.Mutex                // guards used
+	used map[string]moraine.KeyUse // since the last flush, by key id
 }
 
 // compiled is the principal behind a unique id, good for one revision of its
@@ -33,11 +38,11 @@ type compiled struct {
 	principal *access.Principal
 }
 
-// Bounds of what a Directory remembers.
-const (
-	compiledMax = 256
-	usedMax     = 65_536
-)
+// usedMax bounds the uses of keys that wait to be written down.
+const usedMax = 65_536
+
+// compiledOverhead is what a principal counts on the shelf besides its text.
+const compiledOverhead = 512
 
 // subject is what Lookup tells Principal through sigv4.
 type subject struct{ principal access.Principal }
@@ -209,24 +214,29 @@ func (d *Directory) principal(tx meta.Tx, a moraine.AccountID, id string) (*acce
 		p := rootPrincipal(a)
 		return &p, account.Revision, nil
 	}
-	d.mu.Lock()
-	known, ok := d.compiled[id]
-	d.mu.Unlock()
-	if ok && known.revision == account.Revision {
+	if known, ok := d.kept.Get(id); ok && known.revision == account.Revision {
 		return known.principal, known.revision, nil
 	}
+	// Whoever asks for the same principal meanwhile waits, so that a hundred
+	// requests at once do not take the memory of a hundred compilations.
+	shared, err, _ := d.compile.Do(id+" "+strconv.FormatInt(account.Revision, 10), func() (any, error) {
+		if known, ok := d.kept.Get(id); ok && known.revision == account.Revision {
+			return known.principal, nil
+		}
+		p, err := compile(tx, id)
+		if err != nil {
+			return nil, err
+		}
+		// An older snapshot may overwrite a newer one here; its revision tells.
+		d.kept.Put(id, compiled{account.Revision, p}, textOf(p)+compiledOverhead)
+		return p, nil
+	})
+	if p, ok := shared.(*access.Principal); ok && err == nil {
+		return p, account.Revision, nil
+	}
+	// It may have failed because whoever compiled it went away.
 	p, err := compile(tx, id)
-	if err != nil {
-		return nil, 0, err
-	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if len(d.compiled) >= compiledMax {
-		clear(d.compiled)
-	}
-	// An older snapshot may overwrite a newer one here; its revision tells.
-	d.compiled[id] = compiled{account.Revision, p}
-	return p, account.Revision, nil
+	return p, account.Revision, err
 }
 
 // Principal returns whom a verified request speaks for, and notes the use of

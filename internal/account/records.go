@@ -186,8 +186,9 @@ func findManaged(tx meta.Tx, a moraine.AccountID, arn string) (*Managed, error) 
 	return readManaged(row)
 }
 
-// listBatch is how many rows a walk reads at once.
-const listBatch = 200
+// listBatch is how many rows a walk reads at once. With the longest texts they
+// are about ten million bytes.
+const listBatch = 50
 
 // walk calls fn for each row of one kind after a name, until it returns false.
 func walk(tx meta.Tx, a moraine.AccountID, kind moraine.IdentityKind, after string, fn func(moraine.Identity) (bool, error)) error {
