@@ -108,7 +108,7 @@ func start(t testing.TB, cfg config.Config) *running {
 	out := new(watcher)
 	go func() {
 		err := server.Run(ctx, cfg, server.Options{
-			Out: out, Log: slog.New(slog.NewTextHandler(&r.log, nil)), Reload: r.reload, Version: "test",
+			Out: out, Log: slog.New(slog.NewTextHandler(&r.log, &slog.HandlerOptions{Level: slog.LevelDebug})), Reload: r.reload, Version: "test",
 		})
 		if err != nil {
 			out.Write([]byte("Try it: it failed: " + err.Error()))

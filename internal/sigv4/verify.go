@@ -57,7 +57,8 @@ type Config struct {
 	// and HEAD.
 	PresignMethods []string
 	// Debug appends the canonical request and the string to sign to the
-	// message of row A20. They hold header values, never a key.
+	// message of row A20. They hold header values, never a key, a token or a
+	// signature.
 	Debug bool
 }
 
@@ -335,7 +336,8 @@ func (v *Verifier) checkSignature(m *message, key Key, s scope, timestamp, sent 
 	}
 	refusal := Refuse("A20")
 	if v.config.Debug {
-		refusal.Message += fmt.Sprintf("\n\nThe Canonical String for this request should have been\n'%s'\n\nThe String-to-Sign should have been\n'%s'\n", canonical, text)
+		shown, _ := appendCanonical(nil, m.shown())
+		refusal.Message += fmt.Sprintf("\n\nThe Canonical String for this request should have been\n'%s'\n\nThe String-to-Sign should have been\n'%s'\n", shown, text)
 	}
 	return refusal
 }

@@ -9,6 +9,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	neturl "net/url"
 	"strings"
 	"testing"
 	"time"
@@ -438,6 +439,41 @@ func TestSettings(t *testing.T) {
 		for _, part := range []string{mismatch, "x-amz-glacier-version:x\n", "20240315/us-east-1/glacier/aws4_request\n"} {
 			if !strings.Contains(refusal.Message, part) {
 				t.Errorf("message %q lacks %q", refusal.Message, part)
+			}
+		}
+	})
+	t.Run("debug hides", func(t *testing.T) {
+		t.Parallel()
+		cfg := config(now)
+		cfg.Debug = true
+		temporary := keys()[tempKeyID]
+		token := string(temporary.Token)
+		url := request("GET", "/-/vaults?X-Amz-Glacier-Version=2012-06-01", "")
+		if err := sigv4.Presign(url, temporary, "us-east-1", "glacier", at(now)(), time.Hour); err != nil {
+			t.Fatal(err)
+		}
+		url.RequestURI = url.URL.RequestURI()
+		for name, r := range map[string]*http.Request{
+			"header": after(incomingAs(temporary, "us-east-1", "glacier", at(now)(), "GET", "/-/vaults", ""), set("X-Amz-Glacier-Version", "x")),
+			"query":  after(url, add("&x=y")),
+			// Nobody signs these, but anybody may claim to.
+			"other headers": after(get(set("Cookie", "sesame")), swap("host;", "authorization;cookie;host;")),
+			"signature":     after(get(), add("?X-Amz-Signature=sesame")),
+		} {
+			_, err := sigv4.New(cfg).Verify(t.Context(), r, false)
+			refusal := wantRow(t, err, "A20")
+			signature := r.Header.Get("Authorization")
+			signature = signature[strings.LastIndex(signature, "=")+1:]
+			if i := strings.Index(r.RequestURI, "X-Amz-Signature="); i >= 0 && signature == "" {
+				signature = r.RequestURI[i+len("X-Amz-Signature="):][:64]
+			}
+			for _, secret := range []string{token, neturl.QueryEscape(token), "sesame", signature} {
+				if strings.Contains(refusal.Message, secret) {
+					t.Errorf("%s: %q holds %q", name, refusal.Message, secret)
+				}
+			}
+			if !strings.Contains(refusal.Message, "REDACTED") {
+				t.Errorf("%s: %q does not say that something is left out", name, refusal.Message)
 			}
 		}
 	})
