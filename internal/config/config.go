@@ -13,6 +13,7 @@ import (
 	"moraine"
 	"moraine/internal/account"
 	"moraine/internal/job"
+	"moraine/internal/peer"
 )
 
 // Config is the settings of one server. The table in settings.go gives each
@@ -35,6 +36,7 @@ type Config struct {
 
 	TLS            TLS
 	AllowPlaintext bool // HTTP without TLS beyond the loopback interface
+	TrustedProxies peer.Proxies
 	DrainTimeout   time.Duration
 
 	Log   Log

@@ -2,6 +2,7 @@ package config_test
 
 import (
 	"log/slog"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -9,6 +10,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 	"github.com/spf13/pflag"
 
 	"moraine"
@@ -170,6 +172,9 @@ func TestFaults(t *testing.T) {
 		{"unknown log format", []string{"--log-format=xml"}, nil, "", []string{"xml", "json"}},
 		{"no body rate", []string{"--http-min-body-rate=0"}, nil, "", []string{"http.min_body_rate"}},
 		{"no free tier", []string{"--retrieval-free-tier=0"}, nil, "", []string{"retrieval.free_tier"}},
+		{"a proxy by name", []string{"--server-trusted-proxies=127.0.0.1,proxy.example"}, nil, "", []string{"--server-trusted-proxies", "proxy.example", "10.0.0.0/8"}},
+		{"a mapped network", []string{"--server-trusted-proxies=::ffff:10.0.0.0/104"}, nil, "", []string{"not a network"}},
+		{"too many proxies", []string{"--server-trusted-proxies=" + strings.Repeat("127.0.0.1,", 101)}, nil, "", []string{"more than 100"}},
 		{"expedited", []string{"--retrieval-expedited-in-flight=some"}, nil, "", []string{"some", "unlimited"}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -223,7 +228,7 @@ func TestPrintLoadsAgain(t *testing.T) {
 	args := []string{
 		"--listen=:443", "--tls-cert=a b.pem", "--tls-key=k", "--regions=a-1,b-2", "--account-id=012345678901", "--admin-listen=",
 		"--job-delay=expedited=1m,standard=3h,bulk=5h", "--log-level=warn", "--http-max-json-body=1000000", "--auth-debug-signature",
-		"--retrieval-free-tier=1GiB", "--retrieval-expedited-in-flight=0",
+		"--retrieval-free-tier=1GiB", "--retrieval-expedited-in-flight=0", "--server-trusted-proxies=10.1.2.3/8,2001:db8::7,::ffff:127.0.0.1",
 	}
 	want, err := load(t, args, nil, "")
 	if err != nil {
@@ -234,8 +239,11 @@ func TestPrintLoadsAgain(t *testing.T) {
 	if err != nil {
 		t.Fatalf("%v in\n%s", err, text)
 	}
-	if diff := cmp.Diff(want, got); diff != "" {
+	if diff := cmp.Diff(want, got, cmpopts.EquateComparable(netip.Prefix{})); diff != "" {
 		t.Errorf("(-want +got):\n%s\n%s", diff, text)
+	}
+	if line := "trusted_proxies: 10.0.0.0/8,2001:db8::7/128,127.0.0.1/32\n"; !strings.Contains(text, line) {
+		t.Errorf("%s lacks %s", text, line)
 	}
 }
 

@@ -103,6 +103,12 @@ func transportSettings() []Setting {
 		yesNo("allow_plaintext",
 			"Serve HTTP without TLS on an address that is not loopback. Only behind a proxy that ends TLS, or on a network you trust with every byte.",
 			func(c *Config) *bool { return &c.AllowPlaintext }),
+		{
+			Key: "server.trusted_proxies", Type: "list of networks",
+			Doc: "Proxies in front, as 10.0.0.0/8 or 192.0.2.7. From them X-Forwarded-For tells the address of a client, the last one there that is not a proxy's, and X-Forwarded-Proto whether it speaks TLS; from anybody else both are ignored.",
+			set: func(c *Config, v string) (err error) { c.TrustedProxies, err = parseNetworks(v); return err },
+			get: func(c *Config) string { return printNetworks(c.TrustedProxies) },
+		},
 		duration("drain_timeout", "30s",
 			"How long requests under way may take to finish after SIGTERM or SIGINT. What is left then is cut off.",
 			func(c *Config) *time.Duration { return &c.DrainTimeout }),

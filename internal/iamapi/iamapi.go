@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
-	"net/netip"
 	"net/url"
 	"strconv"
 	"strings"
@@ -15,6 +14,7 @@ import (
 	"moraine/internal/access"
 	"moraine/internal/account"
 	"moraine/internal/audit"
+	"moraine/internal/peer"
 	"moraine/internal/sigv4"
 )
 
@@ -50,6 +50,8 @@ type Config struct {
 	// Claimed tells whom an access key belongs to, for the records of requests
 	// that were not verified. Zero: nobody knows.
 	Claimed func(ctx context.Context, keyID string) (access.Principal, bool)
+	// Proxies are those whose word about their clients is taken. Zero: nobody's.
+	Proxies peer.Proxies
 	// BodyWindow is how long a body may take. Zero: 30 s.
 	BodyWindow time.Duration
 }
@@ -61,7 +63,8 @@ type Event struct {
 	Operation string // "" if there is none of the name
 	Account   string // of the signer, "" if not authenticated
 	KeyID     string // access key id, "" if not authenticated
-	Remote    string
+	Remote    string // the other end of the connection
+	Source    string // address of the client, where a trusted proxy told it
 	Status    int
 	Code      string // error code, "" on success
 	BytesIn   int64
@@ -93,6 +96,7 @@ type call struct {
 	who    account.Call
 	params url.Values
 	event  *Event
+	from   peer.Client
 	start  time.Time
 }
 
@@ -111,7 +115,10 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if _, ok := protocols[event.Service]; !ok {
 		event.Service = IAM
 	}
-	c := &call{r: r, event: &event, start: start}
+	c := &call{r: r, event: &event, from: s.cfg.Proxies.Client(r), start: start}
+	if c.from.Forwarded {
+		event.Source = c.from.Source
+	}
 	result, err := s.serve(c, w)
 	if err == nil {
 		err = s.conclude(c, result, nil, nil)
@@ -218,11 +225,11 @@ func parameters(c *call) (url.Values, error) {
 // (access-control §4.3).
 func conditionKeys(c *call) map[string]string {
 	keys := map[string]string{
-		"aws:RequestedRegion": c.auth.Region, "aws:SecureTransport": strconv.FormatBool(c.r.TLS != nil),
+		"aws:RequestedRegion": c.auth.Region, "aws:SecureTransport": strconv.FormatBool(c.from.Secure),
 		"aws:PrincipalIsAWSService": "false", "aws:ViaAWSService": "false",
 	}
-	if peer, err := netip.ParseAddrPort(c.r.RemoteAddr); err == nil {
-		keys["aws:SourceIp"] = peer.Addr().Unmap().WithZone("").String()
+	if c.from.Source != "" {
+		keys["aws:SourceIp"] = c.from.Source
 	}
 	for key, header := range map[string]string{"aws:UserAgent": "User-Agent", "aws:Referer": "Referer"} {
 		if value := c.r.Header.Get(header); value != "" {
@@ -248,6 +255,9 @@ func (s *Server) record(ctx context.Context, e *Event) {
 		slog.String("id", e.RequestID), slog.String("op", e.Service+":"+e.Operation), slog.Int("status", e.Status),
 		slog.String("remote", e.Remote), slog.String("key", e.KeyID), slog.Int64("in", e.BytesIn), slog.Int64("out", e.BytesOut),
 		slog.Duration("took", e.Duration),
+	}
+	if e.Source != "" {
+		attrs = append(attrs, slog.String("source", e.Source))
 	}
 	if e.Err != nil {
 		attrs = append(attrs, slog.String("code", e.Code), slog.String("err", e.Err.Error()))

@@ -106,9 +106,10 @@ func newIAM(cfg config.Config, opts Options, n *node) http.Handler {
 			Keys: n.accounts, Now: opts.system, Services: []string{iamapi.IAM, iamapi.STS},
 			Regions: append(regionNames(cfg), identityRegion),
 			MaxSkew: cfg.Auth.AdminMaxSkew, UnsignedHeaders: unsigned(cfg.Auth.UnsignedAmzHeaders),
-			MaxBody: iamapi.BodyMax, Debug: cfg.Auth.DebugSignature,
+			MaxBody: iamapi.BodyMax, Debug: cfg.Auth.DebugSignature, Secure: cfg.TrustedProxies.Secure,
 		}),
-		Log: opts.Log, Observe: n.observeIAM, BodyWindow: config.BodyRateWindow,
+		Proxies: cfg.TrustedProxies,
+		Log:     opts.Log, Observe: n.observeIAM, BodyWindow: config.BodyRateWindow,
 		Audit: n.audit, Throttle: n.throttle, Claimed: claimed(n.accounts),
 	})
 }
@@ -120,9 +121,10 @@ func newAPI(cfg config.Config, opts Options, n *node) http.Handler {
 		Verifier: sigv4.New(sigv4.Config{
 			Keys: n.accounts, Now: opts.system, Services: []string{"glacier"}, Regions: regionNames(cfg),
 			MaxSkew: cfg.Auth.MaxSkew, UnsignedHeaders: unsigned(cfg.Auth.UnsignedAmzHeaders),
-			MaxBody: cfg.HTTP.MaxJSONBody, Debug: cfg.Auth.DebugSignature,
+			MaxBody: cfg.HTTP.MaxJSONBody, Debug: cfg.Auth.DebugSignature, Secure: cfg.TrustedProxies.Secure,
 		}),
-		Now: opts.Now, Log: opts.Log, Observe: n.observe, Hinder: n.hindrance.hinder,
+		Proxies: cfg.TrustedProxies,
+		Now:     opts.Now, Log: opts.Log, Observe: n.observe, Hinder: n.hindrance.hinder,
 		Audit: n.audit, Throttle: n.throttle, Claimed: claimed(n.accounts),
 		BodyRateMin: cfg.HTTP.MinBodyRate, BodyWindow: config.BodyRateWindow,
 	})

@@ -50,6 +50,9 @@ type Config struct {
 	// UnsignedHeaders is the policy for headers outside the signature; the
 	// zero value accepts them.
 	UnsignedHeaders UnsignedHeaders
+	// Secure reports whether the client of a request speaks TLS; nil means the
+	// connection does.
+	Secure func(*http.Request) bool
 	// MaxBody bounds the body of an operation that is not streamed, in bytes;
 	// zero means 1 MiB.
 	MaxBody int64
@@ -75,6 +78,9 @@ func New(c Config) *Verifier {
 	}
 	if c.MaxSkew == 0 {
 		c.MaxSkew = defaultSkew
+	}
+	if c.Secure == nil {
+		c.Secure = func(r *http.Request) bool { return r.TLS != nil }
 	}
 	if c.MaxBody == 0 {
 		c.MaxBody = defaultMaxBody
@@ -213,7 +219,7 @@ func (v *Verifier) checkSigned(r *http.Request, a *authorization, signed []strin
 		}
 	}
 	policy := v.config.UnsignedHeaders
-	if policy == AllowUnsigned || policy == TLSOnlyUnsigned && r.TLS != nil {
+	if policy == AllowUnsigned || policy == TLSOnlyUnsigned && v.config.Secure(r) {
 		return nil
 	}
 	var unsigned []string

@@ -392,6 +392,16 @@ func TestUnsignedHeaderPolicy(t *testing.T) {
 			t.Errorf("policy %d: %s", tt.policy, refusal.Message)
 		}
 	}
+	// Behind a proxy the connection does not tell whether the client speaks TLS.
+	for _, secure := range []bool{true, false} {
+		cfg := config(now)
+		cfg.UnsignedHeaders = sigv4.TLSOnlyUnsigned
+		cfg.Secure = func(*http.Request) bool { return secure }
+		_, err := sigv4.New(cfg).Verify(t.Context(), after(get(), overTLS, set("Range", "x")), false)
+		if (err == nil) != secure {
+			t.Errorf("a proxy says that TLS is %v: %v", secure, err)
+		}
+	}
 }
 
 func TestSettings(t *testing.T) {
