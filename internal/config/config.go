@@ -98,6 +98,7 @@ type Auth struct {
 	AdminMaxSkew       time.Duration // of IAM and STS
 	UnsignedAmzHeaders string        // one of the Unsigned constants
 	DebugSignature     bool
+	FailureLimit       RateLimit // of unknown keys, for each source
 }
 
 // What may be done with x-amz-* headers that the signature does not cover.

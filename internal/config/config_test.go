@@ -51,7 +51,7 @@ func TestDefaults(t *testing.T) {
 		Admin:        config.Admin{Listen: "127.0.0.1:8081"},
 		JobRetention: 24 * time.Hour, UploadRetention: 24 * time.Hour, OrphanGrace: 24 * time.Hour, FreeTier: 10 << 30,
 		HTTP:  config.HTTP{MaxHeaderBytes: 64 << 10, ReadHeaderTimeout: 10 * time.Second, MinBodyRate: 1 << 10, MaxJSONBody: 1 << 20},
-		Auth:  config.Auth{MaxSkew: 5 * time.Minute, AdminMaxSkew: 15 * time.Minute, UnsignedAmzHeaders: "allow"},
+		Auth:  config.Auth{MaxSkew: 5 * time.Minute, AdminMaxSkew: 15 * time.Minute, UnsignedAmzHeaders: "allow", FailureLimit: config.RateLimit{PerSecond: 10, Burst: 100}},
 		Audit: config.Audit{Destination: "file", Sync: "writes", FailClosed: true},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {

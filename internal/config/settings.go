@@ -190,5 +190,11 @@ func authSettings() []Setting {
 		yesNo("auth.debug_signature",
 			"Show the canonical request in the error a client gets when its signature does not match. For finding faults in clients; leave it off otherwise.",
 			func(c *Config) *bool { return &c.Auth.DebugSignature }),
+		{
+			Key: "auth.failure_limit", Default: "10/100", Type: "number, number/burst or unlimited",
+			Doc: "How many requests a second with an unknown access key or session token are answered as such for each source address, or network of 64 bits for IPv6, and how many at once. Beyond that, refusals that tell whether there is a key are ThrottlingException; requests that are authentic are served.",
+			set: func(c *Config, v string) (err error) { c.Auth.FailureLimit, err = parseRate(v); return err },
+			get: func(c *Config) string { return printRate(c.Auth.FailureLimit) },
+		},
 	}
 }

@@ -34,6 +34,7 @@ type node struct {
 	metrics  *adminapi.Metrics
 	audit    *audit.Log       // nil for none
 	throttle *access.Throttle // nil for none
+	tooMany  func(r *http.Request, unknown bool) bool
 	api      http.Handler
 	clock    *clock.Clock
 	ready    atomic.Bool // requests are taken
@@ -63,7 +64,8 @@ func newNode(cfg config.Config, opts Options, d *data, s *stores, id identity, c
 		InventoryInterval: cfg.InventoryInterval, Retention: cfg.JobRetention,
 		FreeTier: cfg.FreeTier, Scarcity: cfg.Scarcity,
 	})
-	n.audit, n.throttle = s.audit, newThrottle(cfg, opts)
+	n.audit, n.throttle = s.audit, newThrottle(cfg.RateLimit, opts)
+	n.tooMany = tooMany(cfg, newThrottle(cfg.Auth.FailureLimit, opts))
 	n.metrics = adminapi.NewMetrics(adminapi.Sources{
 		Fsyncs:   func() int64 { return d.fsys.Syncs() + int64(s.rows.Commits()) },
 		DiskFree: func() (int64, error) { return disk.Free(d.dir) },
@@ -107,6 +109,7 @@ func newIAM(cfg config.Config, opts Options, n *node) http.Handler {
 			Regions: append(regionNames(cfg), identityRegion),
 			MaxSkew: cfg.Auth.AdminMaxSkew, UnsignedHeaders: unsigned(cfg.Auth.UnsignedAmzHeaders),
 			MaxBody: iamapi.BodyMax, Debug: cfg.Auth.DebugSignature, Secure: cfg.TrustedProxies.Secure,
+			TooMany: n.tooMany,
 		}),
 		Proxies: cfg.TrustedProxies,
 		Log:     opts.Log, Observe: n.observeIAM, BodyWindow: config.BodyRateWindow,
@@ -122,6 +125,7 @@ func newAPI(cfg config.Config, opts Options, n *node) http.Handler {
 			Keys: n.accounts, Now: opts.system, Services: []string{"glacier"}, Regions: regionNames(cfg),
 			MaxSkew: cfg.Auth.MaxSkew, UnsignedHeaders: unsigned(cfg.Auth.UnsignedAmzHeaders),
 			MaxBody: cfg.HTTP.MaxJSONBody, Debug: cfg.Auth.DebugSignature, Secure: cfg.TrustedProxies.Secure,
+			TooMany: n.tooMany,
 		}),
 		Proxies: cfg.TrustedProxies,
 		Now:     opts.Now, Log: opts.Log, Observe: n.observe, Hinder: n.hindrance.hinder,

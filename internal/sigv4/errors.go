@@ -10,8 +10,9 @@ import (
 // the cause, when there is one, may not.
 type Error struct {
 	// Row names the line of the catalogue in access-control §1.11, "A7". The
-	// names T10 (non-ASCII header), T11 (header or query limits) and A2c
-	// (presigned request with a body) are this package's own.
+	// names T10 (non-ASCII header), T11 (header or query limits), A2c
+	// (presigned request with a body) and A14b (too many of A14) are this
+	// package's own.
 	Row     string
 	Code    string // Glacier's name for the error
 	Status  int    // HTTP status
@@ -34,6 +35,7 @@ const (
 	codeMissingParameter = "MissingParameterValueException"
 	codeMissingToken     = "MissingAuthenticationTokenException"
 	codeSignature        = "InvalidSignatureException"
+	codeThrottling       = "ThrottlingException"
 	codeTimeout          = "RequestTimeoutException"
 	codeUnrecognized     = "UnrecognizedClientException"
 )
@@ -77,6 +79,7 @@ var rows = map[string]row{
 	"A12":  {http.StatusBadRequest, codeIncomplete, "Credential must have exactly 5 slash-delimited elements, e.g. keyid/date/region/service/term, got '%s'"},
 	"A13":  {http.StatusForbidden, codeSignature, "%s"},
 	"A14":  {http.StatusBadRequest, codeUnrecognized, invalidToken},
+	"A14b": {http.StatusBadRequest, codeThrottling, "Rate exceeded"},
 	"A15":  {http.StatusBadRequest, codeUnrecognized, invalidToken},
 	"A16":  {http.StatusForbidden, codeExpiredToken, "The security token included in the request is expired"},
 	"A17":  {http.StatusBadRequest, codeMissingParameter, "Required parameter missing: x-amz-content-sha256"},

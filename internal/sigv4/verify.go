@@ -59,6 +59,11 @@ type Config struct {
 	// PresignMethods are the methods that may be presigned; none means GET
 	// and HEAD.
 	PresignMethods []string
+	// TooMany is asked before a refusal tells whether there is a key: after row
+	// A14 or A15 with unknown, after row A20 without. If it says so, the refusal
+	// is row A14b instead, so that whoever tries key ids learns nothing more
+	// (access-control §1.13). Nil: never.
+	TooMany func(r *http.Request, unknown bool) bool
 	// Debug appends the canonical request and the string to sign to the
 	// message of row A20. They hold header values, never a key, a token or a
 	// signature.
@@ -127,6 +132,21 @@ type Result struct {
 // The order of the checks decides which error a client sees; the numbers are
 // the steps of access-control §1.2.
 func (v *Verifier) Verify(ctx context.Context, r *http.Request, streamed bool) (*Result, error) {
+	res, err := v.verify(ctx, r, streamed)
+	var refusal *Error
+	if v.config.TooMany == nil || !errors.As(err, &refusal) {
+		return res, err
+	}
+	unknown := refusal.Row == "A14" || refusal.Row == "A15"
+	if (unknown || refusal.Row == "A20") && v.config.TooMany(r, unknown) {
+		limited := Refuse("A14b")
+		limited.cause = err
+		err = limited
+	}
+	return res, err
+}
+
+func (v *Verifier) verify(ctx context.Context, r *http.Request, streamed bool) (*Result, error) {
 	now := v.config.Now().UTC().Truncate(time.Second)
 	path, query := splitTarget(r.RequestURI)
 	params, err := splitQuery(query, false)

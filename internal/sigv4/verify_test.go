@@ -542,3 +542,52 @@ func BenchmarkVerify(b *testing.B) {
 		})
 	}
 }
+
+// TestTooMany checks which refusals ask whether there were too many, and what
+// they become.
+func TestTooMany(t *testing.T) {
+	t.Parallel()
+	stranger := keys()[keyID]
+	stranger.ID = "AKIANOBODYNOBODYNOB1"
+	session := keys()[tempKeyID]
+	session.Token = sigv4.Secret("forged")
+	for _, row := range []struct {
+		name    string
+		request func() *http.Request
+		row     string // "" if it is accepted
+		asked   bool
+		unknown bool
+	}{
+		{"good", func() *http.Request { return get() }, "", false, false},
+		{"unknown key", func() *http.Request {
+			return incomingAs(stranger, "us-east-1", "glacier", at(now)(), "GET", "/-/vaults", "")
+		}, "A14", true, true},
+		{"forged token", func() *http.Request {
+			return incomingAs(session, "us-east-1", "glacier", at(now)(), "GET", "/-/vaults", "")
+		}, "A15", true, true},
+		{"wrong signature", func() *http.Request { return after(get(), set("X-Amz-Glacier-Version", "x")) }, "A20", true, false},
+		{"old", func() *http.Request { return signedAt("20240315T110000Z") }, "A7", false, false},
+		{"no signature", func() *http.Request { return after(get(), remove("Authorization")) }, "A1", false, false},
+	} {
+		for _, many := range []bool{false, true} {
+			asked, unknown := false, false
+			cfg := config(now)
+			cfg.TooMany = func(_ *http.Request, u bool) bool {
+				asked, unknown = true, u
+				return many
+			}
+			_, err := sigv4.New(cfg).Verify(t.Context(), row.request(), false)
+			switch {
+			case row.row == "" && err != nil:
+				t.Errorf("%s: %v", row.name, err)
+			case row.row != "" && row.asked && many:
+				wantRow(t, err, "A14b")
+			case row.row != "":
+				wantRow(t, err, row.row)
+			}
+			if asked != row.asked || unknown != row.unknown {
+				t.Errorf("%s: asked %v, of an unknown key %v", row.name, asked, unknown)
+			}
+		}
+	}
+}
