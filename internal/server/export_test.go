@@ -1,5 +1,7 @@
 package server
 
+import "time"
+
 // What the fuzz target of the credentials file needs.
 var (
 	ParseCredentials  = parseCredentials
@@ -11,3 +13,6 @@ var (
 	ParseClock  = parseClock
 	FormatClock = formatClock
 )
+
+// SetBodyWindow is how long a body may stand still.
+func (o *Options) SetBodyWindow(d time.Duration) { o.bodyWindow = d }

@@ -112,7 +112,7 @@ func newIAM(cfg config.Config, opts Options, n *node) http.Handler {
 			TooMany: n.tooMany,
 		}),
 		Proxies: cfg.TrustedProxies,
-		Log:     opts.Log, Observe: n.observeIAM, BodyWindow: config.BodyRateWindow,
+		Log:     opts.Log, Observe: n.observeIAM, BodyWindow: opts.bodyWindow,
 		Audit: n.audit, Throttle: n.throttle, Claimed: claimed(n.accounts),
 	})
 }
@@ -130,7 +130,7 @@ func newAPI(cfg config.Config, opts Options, n *node) http.Handler {
 		Proxies: cfg.TrustedProxies,
 		Now:     opts.Now, Log: opts.Log, Observe: n.observe, Hinder: n.hindrance.hinder,
 		Audit: n.audit, Throttle: n.throttle, Claimed: claimed(n.accounts),
-		BodyRateMin: cfg.HTTP.MinBodyRate, BodyWindow: config.BodyRateWindow,
+		BodyRateMin: cfg.HTTP.MinBodyRate, BodyWindow: opts.bodyWindow,
 	})
 }
 

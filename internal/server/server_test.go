@@ -101,15 +101,19 @@ type running struct {
 }
 
 // start runs a server and waits until it serves.
-func start(t testing.TB, cfg config.Config) *running {
+func start(t testing.TB, cfg config.Config, change ...func(*server.Options)) *running {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	r := &running{reload: make(chan os.Signal), cancel: cancel, done: make(chan error, 1)}
 	out := new(watcher)
+	opts := server.Options{
+		Out: out, Log: slog.New(slog.NewTextHandler(&r.log, &slog.HandlerOptions{Level: slog.LevelDebug})), Reload: r.reload, Version: "test",
+	}
+	for _, fn := range change {
+		fn(&opts)
+	}
 	go func() {
-		err := server.Run(ctx, cfg, server.Options{
-			Out: out, Log: slog.New(slog.NewTextHandler(&r.log, &slog.HandlerOptions{Level: slog.LevelDebug})), Reload: r.reload, Version: "test",
-		})
+		err := server.Run(ctx, cfg, opts)
 		if err != nil {
 			out.Write([]byte("Try it: it failed: " + err.Error()))
 		}
