@@ -45,6 +45,8 @@ type Config struct {
 	// that were not verified. Zero: nobody knows.
 	Claimed func(ctx context.Context, keyID string) (access.Principal, bool)
 
+	// HeaderBytesMax bounds request line and headers. Zero: 64 KiB.
+	HeaderBytesMax int64
 	// Proxies are those whose word about their clients is taken. Zero: nobody's.
 	Proxies peer.Proxies
 
@@ -94,6 +96,9 @@ func New(cfg Config) *Server {
 	}
 	if cfg.BodyRateMin == 0 {
 		cfg.BodyRateMin = 1024
+	}
+	if cfg.HeaderBytesMax == 0 {
+		cfg.HeaderBytesMax = 64 << 10
 	}
 	if cfg.BodyWindow == 0 {
 		cfg.BodyWindow = 30 * time.Second
@@ -148,6 +153,9 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // serve runs a request up to its reply. An error means that nothing was
 // written yet.
 func (s *Server) serve(c *call) error {
+	if err := sigv4.CheckHeaderBlock(c.r, s.cfg.HeaderBytesMax); err != nil {
+		return err
+	}
 	if err := sigv4.CheckTransport(c.r); err != nil {
 		return err
 	}
@@ -253,7 +261,7 @@ func (s *Server) refuse(c *call, err error) {
 	unread := c.r.ContentLength > 0 && (c.body == nil && c.auth == nil || c.body != nil && c.body.left > 0)
 	waiting := c.r.Header.Get("Expect") != "" && (c.body == nil || c.body.total == 0)
 	control := http.NewResponseController(c.w.ResponseWriter)
-	if unread || malformed(err) {
+	if unread || sigv4.Malformed(err) {
 		c.w.Header().Set("Connection", "close")
 	}
 	if unread && !waiting {
@@ -267,13 +275,6 @@ func (s *Server) refuse(c *call, err error) {
 		_ = control.SetReadDeadline(time.Now().Add(drainTime))
 		_, _ = io.CopyN(io.Discard, c.r.Body, drainMax)
 	}
-}
-
-// malformed reports whether err is a transport refusal. What follows such a
-// request on its connection cannot be trusted to be a request.
-func malformed(err error) bool {
-	var refusal *sigv4.Error
-	return errors.As(err, &refusal) && strings.HasPrefix(refusal.Row, "T")
 }
 
 // record writes the one event of a request.

@@ -167,7 +167,7 @@ func lifetimeSettings() []Setting {
 
 func boundSettings() []Setting {
 	return []Setting{
-		size("http.max_header_bytes", "64KiB", "Largest header block of a request.",
+		size("http.max_header_bytes", "64KiB", "Largest header block of a request. Up to 64 KiB more are read to refuse it in the words of the API.",
 			func(c *Config) *int64 { return &c.HTTP.MaxHeaderBytes }),
 		duration("http.read_header_timeout", "10s", "How long a client may take to send the header block.",
 			func(c *Config) *time.Duration { return &c.HTTP.ReadHeaderTimeout }),

@@ -59,6 +59,7 @@ var rows = map[string]wireError{
 	"A19":  {http.StatusForbidden, "SignatureDoesNotMatch", ""},
 	"A20":  {http.StatusForbidden, "SignatureDoesNotMatch", ""},
 	"T5":   {http.StatusBadRequest, "MalformedQueryString", ""},
+	"T8":   {http.StatusRequestHeaderFieldsTooLarge, "ValidationError", ""},
 	"T7":   {http.StatusRequestTimeout, "RequestTimeout", ""},
 }
 

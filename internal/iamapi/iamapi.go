@@ -50,6 +50,8 @@ type Config struct {
 	// Claimed tells whom an access key belongs to, for the records of requests
 	// that were not verified. Zero: nobody knows.
 	Claimed func(ctx context.Context, keyID string) (access.Principal, bool)
+	// HeaderBytesMax bounds request line and headers. Zero: 64 KiB.
+	HeaderBytesMax int64
 	// Proxies are those whose word about their clients is taken. Zero: nobody's.
 	Proxies peer.Proxies
 	// BodyWindow is how long a body may take. Zero: 30 s.
@@ -82,6 +84,9 @@ type Server struct {
 func New(cfg Config) *Server {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	if cfg.HeaderBytesMax == 0 {
+		cfg.HeaderBytesMax = 64 << 10
 	}
 	if cfg.BodyWindow == 0 {
 		cfg.BodyWindow = 30 * time.Second
@@ -134,8 +139,8 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		e := toWire(err)
 		event.Code, event.Err = e.code, err
 		body, status = encodeError(c, e), e.status
-		if c.auth == nil && r.ContentLength != 0 {
-			w.Header().Set("Connection", "close") // the body was not read
+		if c.auth == nil && r.ContentLength != 0 || sigv4.Malformed(err) {
+			w.Header().Set("Connection", "close") // the body was not read, or may be no body
 		}
 	}
 	h := w.Header()
@@ -159,6 +164,9 @@ func newRequestID() string {
 
 // serve runs a request up to its result.
 func (s *Server) serve(c *call, w http.ResponseWriter) (any, error) {
+	if err := sigv4.CheckHeaderBlock(c.r, s.cfg.HeaderBytesMax); err != nil {
+		return nil, err
+	}
 	if err := sigv4.CheckTransport(c.r); err != nil {
 		return nil, err
 	}

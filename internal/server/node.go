@@ -111,8 +111,8 @@ func newIAM(cfg config.Config, opts Options, n *node) http.Handler {
 			MaxBody: iamapi.BodyMax, Debug: cfg.Auth.DebugSignature, Secure: cfg.TrustedProxies.Secure,
 			TooMany: n.tooMany,
 		}),
-		Proxies: cfg.TrustedProxies,
-		Log:     opts.Log, Observe: n.observeIAM, BodyWindow: opts.bodyWindow,
+		Proxies: cfg.TrustedProxies, HeaderBytesMax: cfg.HTTP.MaxHeaderBytes,
+		Log: opts.Log, Observe: n.observeIAM, BodyWindow: opts.bodyWindow,
 		Audit: n.audit, Throttle: n.throttle, Claimed: claimed(n.accounts),
 	})
 }
@@ -127,8 +127,8 @@ func newAPI(cfg config.Config, opts Options, n *node) http.Handler {
 			MaxBody: cfg.HTTP.MaxJSONBody, Debug: cfg.Auth.DebugSignature, Secure: cfg.TrustedProxies.Secure,
 			TooMany: n.tooMany,
 		}),
-		Proxies: cfg.TrustedProxies,
-		Now:     opts.Now, Log: opts.Log, Observe: n.observe, Hinder: n.hindrance.hinder,
+		Proxies: cfg.TrustedProxies, HeaderBytesMax: cfg.HTTP.MaxHeaderBytes,
+		Now: opts.Now, Log: opts.Log, Observe: n.observe, Hinder: n.hindrance.hinder,
 		Audit: n.audit, Throttle: n.throttle, Claimed: claimed(n.accounts),
 		BodyRateMin: cfg.HTTP.MinBodyRate, BodyWindow: opts.bodyWindow,
 	})

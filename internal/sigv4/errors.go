@@ -1,6 +1,7 @@
 package sigv4
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"strings"
@@ -24,6 +25,14 @@ func (e *Error) Error() string { return e.Code + ": " + e.Message }
 
 // Unwrap returns the private cause, such as the error of a broken connection.
 func (e *Error) Unwrap() error { return e.cause }
+
+// Malformed reports whether err is a transport refusal. What follows such a
+// request on its connection cannot be trusted to be a request, so the
+// connection must be closed.
+func Malformed(err error) bool {
+	var refusal *Error
+	return errors.As(err, &refusal) && strings.HasPrefix(refusal.Row, "T")
+}
 
 // Codes of the catalogue.
 const (
@@ -57,6 +66,7 @@ var rows = map[string]row{
 	"T5":  {http.StatusBadRequest, codeBadRequest, "Invalid query string"},
 	"T6":  {http.StatusBadRequest, codeBadRequest, "Request body too large"},
 	"T7":  {http.StatusRequestTimeout, codeTimeout, "Request timed out."},
+	"T8":  {http.StatusRequestHeaderFieldsTooLarge, codeBadRequest, "Request header fields are too large"},
 	"T9":  {http.StatusBadRequest, codeMissingParameter, "Required parameter missing: Content-Length"},
 	"T10": {http.StatusBadRequest, codeInvalidParameter, "Invalid %s: value must be printable ASCII"},
 	"T11": {http.StatusBadRequest, codeBadRequest, "%s"},
