@@ -50,9 +50,10 @@ func TestDefaults(t *testing.T) {
 		Log:          config.Log{Format: "text", Level: slog.LevelInfo},
 		Admin:        config.Admin{Listen: "127.0.0.1:8081"},
 		JobRetention: 24 * time.Hour, UploadRetention: 24 * time.Hour, OrphanGrace: 24 * time.Hour, FreeTier: 10 << 30,
-		HTTP:  config.HTTP{MaxHeaderBytes: 64 << 10, ReadHeaderTimeout: 10 * time.Second, MinBodyRate: 1 << 10, MaxJSONBody: 1 << 20},
-		Auth:  config.Auth{MaxSkew: 5 * time.Minute, AdminMaxSkew: 15 * time.Minute, UnsignedAmzHeaders: "allow", FailureLimit: config.RateLimit{PerSecond: 10, Burst: 100}},
-		Audit: config.Audit{Destination: "file", Sync: "writes", FailClosed: true},
+		Notify: config.Notify{Retention: 720 * time.Hour},
+		HTTP:   config.HTTP{MaxHeaderBytes: 64 << 10, ReadHeaderTimeout: 10 * time.Second, MinBodyRate: 1 << 10, MaxJSONBody: 1 << 20},
+		Auth:   config.Auth{MaxSkew: 5 * time.Minute, AdminMaxSkew: 15 * time.Minute, UnsignedAmzHeaders: "allow", FailureLimit: config.RateLimit{PerSecond: 10, Burst: 100}},
+		Audit:  config.Audit{Destination: "file", Sync: "writes", FailClosed: true},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("defaults (-want +got):\n%s", diff)
@@ -170,6 +171,7 @@ func TestFaults(t *testing.T) {
 		{"odd skew", []string{"--auth-max-skew=90s"}, nil, "", []string{"whole minutes"}},
 		{"unknown choice", []string{"--auth-unsigned-amz-headers=perhaps"}, nil, "", []string{"perhaps", "tls-only"}},
 		{"unknown log format", []string{"--log-format=xml"}, nil, "", []string{"xml", "json"}},
+		{"short retention of messages", []string{"--notify-retention=59m"}, nil, "", []string{"notify.retention is 59m", "1h"}},
 		{"no body rate", []string{"--http-min-body-rate=0"}, nil, "", []string{"http.min_body_rate"}},
 		{"no free tier", []string{"--retrieval-free-tier=0"}, nil, "", []string{"retrieval.free_tier"}},
 		{"a proxy by name", []string{"--server-trusted-proxies=127.0.0.1,proxy.example"}, nil, "", []string{"--server-trusted-proxies", "proxy.example", "10.0.0.0/8"}},
