@@ -12,7 +12,6 @@ package access
 import (
 	"errors"
 	"log/slog"
-	"sync"
 	"time"
 
 	"moraine"
@@ -43,12 +42,8 @@ type Config struct {
 
 // Authority takes the decisions. Its methods may be called at the same time.
 type Authority struct {
-	cfg Config
-
-	mu       sync.Mutex           // guards compiled and textBytes
-	compiled map[int64]*documents // by Vault.Revision
-	// textBytes is the text behind compiled.
-	textBytes int
+	cfg      Config
+	compiled Shelf[int64, *documents] // by Vault.Revision
 }
 
 // New assembles an Authority and touches nothing.
@@ -59,7 +54,7 @@ func New(cfg Config) *Authority {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Authority{cfg: cfg, compiled: make(map[int64]*documents)}
+	return &Authority{cfg: cfg}
 }
 
 // Act is what somebody wants to do.

@@ -16,9 +16,6 @@ const (
 	lockPolicyName   = "lock-policy"
 )
 
-// compiledBytesMax bounds the policy texts whose compiled form is kept.
-const compiledBytesMax = 4 << 20
-
 // documentsOverhead is what an entry counts besides its texts.
 const documentsOverhead = 512
 
@@ -46,46 +43,16 @@ func (a *Authority) documents(tx meta.Tx, v *moraine.Vault) (*documents, error) 
 	if v.Revision == 0 {
 		return nil, nil
 	}
-	if d := a.kept(v.Revision); d != nil {
+	if d, ok := a.compiled.Get(v.Revision); ok {
 		return d, nil
 	}
 	d, err := load(tx, v.ID)
 	if err == nil {
-		a.keep(v.Revision, d)
+		// No harm is done if the transaction is undone: no revision is ever used
+		// again.
+		a.compiled.Put(v.Revision, d, d.bytes)
 	}
 	return d, err
-}
-
-// kept returns the documents of a revision if they are kept.
-func (a *Authority) kept(revision int64) *documents {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return a.compiled[revision]
-}
-
-// keep keeps the documents of a revision, and makes room by dropping any. It
-// does no harm if the transaction that read them is undone: no revision is
-// ever used again.
-func (a *Authority) keep(revision int64, d *documents) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if a.compiled == nil {
-		a.compiled = make(map[int64]*documents)
-	}
-	if a.compiled[revision] != nil {
-		return
-	}
-	a.compiled[revision] = d
-	a.textBytes += d.bytes
-	for old, other := range a.compiled {
-		if a.textBytes <= compiledBytesMax {
-			break
-		}
-		if old != revision {
-			delete(a.compiled, old)
-			a.textBytes -= other.bytes
-		}
-	}
 }
 
 // load reads and compiles the documents of a vault.

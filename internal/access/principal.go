@@ -28,9 +28,13 @@ type Principal struct {
 	Boundary *policy.Policy
 
 	Tags []moraine.Tag // of the user or role and of its session
+	// Transitive are the keys of Tags that go on to sessions begun from this one.
+	Transitive []string
 	// Issued is when the session of a temporary key began; zero for a long-term
 	// key.
 	Issued time.Time
+	// RevokeBefore is when a session of the role must have begun to be good.
+	RevokeBefore time.Time
 	// Renew confirms, inside the transaction that acts, that the key of the
 	// request may still be used, and returns the principal as its policies are
 	// there. A long request must not outlive a revocation. Nil for a principal

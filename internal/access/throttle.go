@@ -10,11 +10,12 @@ import (
 	"moraine"
 )
 
-// throttledMax bounds the principals a Throttle remembers. One that is
-// forgotten begins anew with a full burst.
+// throttledMax bounds the names a Throttle remembers. One that is forgotten
+// begins anew with a full burst.
 const throttledMax = 10_000
 
-// Throttle bounds how often each principal may call. A nil Throttle does not.
+// Throttle bounds how often something may happen to each of many: a call of a
+// principal, a failure of a source. A nil Throttle does not.
 type Throttle struct {
 	limit rate.Limit
 	burst int
@@ -26,11 +27,11 @@ type Throttle struct {
 }
 
 type pace struct {
-	arn   string
+	name  string
 	limit *rate.Limiter
 }
 
-// NewThrottle returns a Throttle for so many requests a second on average, and
+// NewThrottle returns a Throttle for so many times a second on average, and
 // burst at once.
 func NewThrottle(perSecond float64, burst int, now func() time.Time) *Throttle {
 	if now == nil {
@@ -44,24 +45,30 @@ func NewThrottle(perSecond float64, burst int, now func() time.Time) *Throttle {
 
 // Admit returns an error of kind Throttled if p calls too often.
 func (t *Throttle) Admit(p *Principal) error {
-	if t == nil || t.pace(p.ARN).AllowN(t.now(), 1) {
+	if t.Spend(p.ARN) {
 		return nil
 	}
 	return moraine.Errorf(moraine.Throttled, "Rate exceeded")
 }
 
-// pace returns the limiter of a principal.
-func (t *Throttle) pace(arn string) *rate.Limiter {
+// Spend reports whether it may happen once more to a name, and counts it.
+func (t *Throttle) Spend(name string) bool { return t == nil || t.pace(name).AllowN(t.now(), 1) }
+
+// Left reports the same and counts nothing.
+func (t *Throttle) Left(name string) bool { return t == nil || t.pace(name).TokensAt(t.now()) >= 1 }
+
+// pace returns the limiter of a name.
+func (t *Throttle) pace(name string) *rate.Limiter {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if known, ok := t.paces[arn]; ok {
+	if known, ok := t.paces[name]; ok {
 		t.recent.MoveToFront(known)
 		return known.Value.(*pace).limit
 	}
 	if t.recent.Len() >= throttledMax {
-		delete(t.paces, t.recent.Remove(t.recent.Back()).(*pace).arn)
+		delete(t.paces, t.recent.Remove(t.recent.Back()).(*pace).name)
 	}
-	p := &pace{arn, rate.NewLimiter(t.limit, t.burst)}
-	t.paces[arn] = t.recent.PushFront(p)
+	p := &pace{name, rate.NewLimiter(t.limit, t.burst)}
+	t.paces[name] = t.recent.PushFront(p)
 	return p.limit
 }

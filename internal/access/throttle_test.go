@@ -37,7 +37,28 @@ func TestThrottle(t *testing.T) {
 	if n := admitted(bob); n != 3 {
 		t.Errorf("after being forgotten %d, want a burst of 3", n)
 	}
-	if err := (*access.Throttle)(nil).Admit(alice); err != nil {
+	none := (*access.Throttle)(nil)
+	if err := none.Admit(alice); err != nil || !none.Spend("alice") || !none.Left("alice") {
 		t.Errorf("without a limit: %v", err)
+	}
+}
+
+func TestThrottleLeft(t *testing.T) {
+	t.Parallel()
+	now := noon
+	throttle := access.NewThrottle(1, 2, func() time.Time { return now })
+	for range 10 {
+		if !throttle.Left("alice") {
+			t.Fatal("to ask costs something")
+		}
+	}
+	throttle.Spend("alice")
+	throttle.Spend("alice")
+	if throttle.Left("alice") || throttle.Spend("alice") || !throttle.Left("bob") {
+		t.Error("not all is spent, or another's")
+	}
+	now = now.Add(time.Second)
+	if !throttle.Left("alice") || !throttle.Spend("alice") || throttle.Left("alice") {
+		t.Error("after a second there is not one left")
 	}
 }

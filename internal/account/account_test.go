@@ -54,7 +54,7 @@ func newOffice(t *testing.T) *office {
 	if err := o.Open(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	o.root = account.Call{Principal: o.must(o.Lookup(t.Context(), bootstrap().KeyID, "")), Keys: map[string]string{}}
+	o.root = account.Call{Principal: o.must(o.Lookup(t.Context(), bootstrap().KeyID, "")), KeyID: bootstrap().KeyID, Keys: map[string]string{}}
 	return o
 }
 
@@ -105,13 +105,13 @@ func (o *office) must(k sigv4.Key, err error) access.Principal {
 // as is a call with a key.
 func (o *office) as(k account.Key) account.Call {
 	o.t.Helper()
-	return account.Call{Principal: o.must(o.Lookup(o.t.Context(), k.ID, ""))}
+	return account.Call{Principal: o.must(o.Lookup(o.t.Context(), k.ID, "")), KeyID: k.ID}
 }
 
 // in is a call with a temporary key.
 func (o *office) in(c account.Credentials) account.Call {
 	o.t.Helper()
-	return account.Call{Principal: o.must(o.Lookup(o.t.Context(), c.KeyID, string(c.Token))), Temporary: true}
+	return account.Call{Principal: o.must(o.Lookup(o.t.Context(), c.KeyID, string(c.Token))), KeyID: c.KeyID, Temporary: true}
 }
 
 func (o *office) create(kind moraine.IdentityKind, name string) *account.Entity {
@@ -154,6 +154,7 @@ func allow(action string) string {
 // allowed asks the evaluator what the policies of a principal say.
 func allowed(p access.Principal, action string) bool {
 	r := policy.Request{Principal: p.Caller(), Action: action, Resource: "arn:aws:glacier:eu-north-1:" + here + ":vaults/v", Now: time.Unix(1_700_000_000, 0)}
+	p.Describe(&r.Context)
 	policies := p.Policies()
 	d := policy.Evaluate(&r, &policies)
 	return d.Allowed

@@ -2,12 +2,15 @@ package account
 
 import (
 	"errors"
+	"fmt"
 	"slices"
+	"time"
 
 	"moraine"
 	"moraine/internal/access"
 	"moraine/internal/meta"
 	"moraine/internal/policy"
+	"moraine/internal/sigv4"
 )
 
 // compile makes the principal of a user or role with all its policies.
@@ -25,6 +28,7 @@ func compile(tx meta.Tx, id string) (*access.Principal, error) {
 	case moraine.UserIdentity:
 	case moraine.RoleIdentity:
 		p.RoleARN, p.RoleID = e.ARN, e.ID
+		p.RevokeBefore = time.Unix(e.Role.RevokeBefore, 0)
 	case moraine.GroupIdentity, moraine.PolicyIdentity:
 		return nil, meta.ErrNotFound // nobody speaks for these
 	}
@@ -32,6 +36,9 @@ func compile(tx meta.Tx, id string) (*access.Principal, error) {
 		return nil, err
 	}
 	for _, group := range e.Groups {
+		if textOf(p) > principalTextMax {
+			break
+		}
 		row, err := tx.Identities().ByID(group)
 		if err != nil {
 			return nil, damaged(err, e)
@@ -51,7 +58,25 @@ func compile(tx meta.Tx, id string) (*access.Principal, error) {
 		}
 		p.Boundary = &b
 	}
+	if n := textOf(p); n > principalTextMax {
+		// What cannot be looked at as a whole is not looked at in part: it denies.
+		p.Identity = []policy.Policy{{Name: fmt.Sprintf("the policies of %s, which are longer than %d characters", e.ARN, principalTextMax)}}
+	}
 	return p, nil
+}
+
+// textOf is how many characters the policies of a principal have.
+func textOf(p *access.Principal) int {
+	n := 0
+	for i := range p.Identity {
+		if d := p.Identity[i].Document; d != nil {
+			n += d.Size()
+		}
+	}
+	if p.Boundary != nil && p.Boundary.Document != nil {
+		n += p.Boundary.Document.Size()
+	}
+	return n
 }
 
 // damaged says that a row names another that is not there.
@@ -100,11 +125,15 @@ func parsed(name, text string) policy.Policy {
 	return policy.Policy{Name: name, Document: d}
 }
 
-// narrow makes the principal of a session from that of its user or role.
+// narrow makes the principal of a session from that of its user or role. It is
+// ErrUnknownKey if the session was revoked.
 func narrow(tx meta.Tx, p access.Principal, s *session) (access.Principal, error) {
 	p.Issued, p.SourceIdentity = s.issued(), s.SourceIdentity
 	if p.RoleID == "" {
 		return p, nil
+	}
+	if p.Issued.Before(p.RevokeBefore) {
+		return p, sigv4.ErrUnknownKey
 	}
 	p.ARN, p.ID = sessionARN(p.Account, p.RoleARN, s.Name), p.RoleID+":"+s.Name
 	keys := make([]string, len(s.Tags))
@@ -112,6 +141,7 @@ func narrow(tx meta.Tx, p access.Principal, s *session) (access.Principal, error
 		keys[i] = t.Key
 	}
 	p.Tags = append(slices.Clip(dropTags(p.Tags, keys)), s.Tags...)
+	p.Transitive = s.Transitive
 	if s.Policy != "" {
 		p.Session = append(p.Session, parsed("session policy", s.Policy))
 	}

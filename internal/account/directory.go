@@ -4,9 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
+
+	"golang.org/x/sync/singleflight"
 
 	"moraine"
 	"moraine/internal/access"
@@ -21,9 +24,11 @@ type Directory struct {
 	root    Root
 	now     func() time.Time
 
-	mu       sync.Mutex                // guards what follows
-	compiled map[string]compiled       // by unique id
-	used     map[string]moraine.KeyUse // since the last flush, by key id
+	kept    access.Shelf[string, compiled] // by unique id
+	compile singleflight.Group             // by unique id and revision
+
+	mu   sync.Mutex                // guards used
+	used map[string]moraine.KeyUse // since the last flush, by key id
 }
 
 // compiled is the principal behind a unique id, good for one revision of its
@@ -33,11 +38,11 @@ type compiled struct {
 	principal *access.Principal
 }
 
-// Bounds of what a Directory remembers.
-const (
-	compiledMax = 256
-	usedMax     = 65_536
-)
+// usedMax bounds the uses of keys that wait to be written down.
+const usedMax = 65_536
+
+// compiledOverhead is what a principal counts on the shelf besides its text.
+const compiledOverhead = 512
 
 // subject is what Lookup tells Principal through sigv4.
 type subject struct{ principal access.Principal }
@@ -57,12 +62,9 @@ func (d *Directory) Lookup(ctx context.Context, keyID, token string) (sigv4.Key,
 	}
 	key := sigv4.Key{ID: keyID}
 	err := d.rows.View(ctx, func(tx meta.Tx) error {
-		row, err := tx.AccessKeys().Get(keyID)
+		row, err := activeKey(tx, keyID)
 		if err != nil {
 			return err
-		}
-		if !row.Active {
-			return sigv4.ErrUnknownKey
 		}
 		plain, err := d.keyring.open(row.Sealed, secretName(keyID))
 		if err != nil {
@@ -73,11 +75,24 @@ func (d *Directory) Lookup(ctx context.Context, keyID, token string) (sigv4.Key,
 			return err
 		}
 		key.Secret, key.Subject = sigv4.Secret(plain), &subject{d.renewed(*p, revision, func(tx meta.Tx) (access.Principal, error) {
-			return stillActive(tx, keyID)
+			row, err := activeKey(tx, keyID)
+			if err != nil {
+				return access.Principal{}, err
+			}
+			return current(tx, row.Account, row.Owner)
 		})}
 		return nil
 	})
 	return key, unknown(err)
+}
+
+// activeKey returns the row of a key that may be used.
+func activeKey(tx meta.Tx, keyID string) (moraine.AccessKey, error) {
+	row, err := tx.AccessKeys().Get(keyID)
+	if err == nil && !row.Active {
+		err = sigv4.ErrUnknownKey
+	}
+	return row, err
 }
 
 // lookupSession finds a temporary key: everything but the principal is in its
@@ -89,29 +104,50 @@ func (d *Directory) lookupSession(ctx context.Context, keyID, token string) (sig
 	}
 	key := sigv4.Key{ID: keyID, Secret: sigv4.Secret(s.Secret), Token: sigv4.Secret(token), Expires: s.expires()}
 	err = d.rows.View(ctx, func(tx meta.Tx) error {
+		if err := d.stands(tx, s); err != nil {
+			return err
+		}
 		p, revision, err := d.principal(tx, s.Account, s.Subject)
 		if err != nil {
 			return err
 		}
 		inSession, err := narrow(tx, *p, s)
-		key.Subject = &subject{d.renewed(inSession, revision, func(tx meta.Tx) (access.Principal, error) {
+		key.Subject = &subject{d.inTime(s, d.renewed(inSession, revision, func(tx meta.Tx) (access.Principal, error) {
+			if err := d.stands(tx, s); err != nil {
+				return access.Principal{}, err
+			}
 			p, err := current(tx, s.Account, s.Subject)
 			if err != nil {
 				return p, err
 			}
 			return narrow(tx, p, s)
-		})}
-		if renew := key.Subject.(*subject).principal.Renew; renew != nil {
-			key.Subject.(*subject).principal.Renew = func(tx meta.Tx) (access.Principal, error) {
-				if !d.now().Before(s.expires()) {
-					return access.Principal{}, sigv4.Refuse("A16")
-				}
-				return renew(tx)
-			}
-		}
+		}))}
 		return err
 	})
 	return key, unknown(err)
+}
+
+// stands wants what a session rests on to be there still: the long-term key
+// that asked for a session of a user or root. A session of a role rests on the
+// role alone.
+func (d *Directory) stands(tx meta.Tx, s *session) error {
+	if s.Name != "" || s.Key == d.root.KeyID {
+		return nil
+	}
+	_, err := activeKey(tx, s.Key)
+	return err
+}
+
+// inTime lets p act until its session is over.
+func (d *Directory) inTime(s *session, p access.Principal) access.Principal {
+	renew := p.Renew
+	p.Renew = func(tx meta.Tx) (access.Principal, error) {
+		if !d.now().Before(s.expires()) {
+			return access.Principal{}, sigv4.Refuse("A16")
+		}
+		return renew(tx)
+	}
+	return p
 }
 
 // unknown turns the absence of a row into ErrUnknownKey.
@@ -154,19 +190,6 @@ func (d *Directory) renewed(p access.Principal, revision int64, again func(tx me
 	return p
 }
 
-// stillActive compiles the owner of a key anew, unless the key is gone or
-// inactive.
-func stillActive(tx meta.Tx, keyID string) (access.Principal, error) {
-	row, err := tx.AccessKeys().Get(keyID)
-	if err != nil {
-		return access.Principal{}, err
-	}
-	if !row.Active {
-		return access.Principal{}, sigv4.ErrUnknownKey
-	}
-	return current(tx, row.Account, row.Owner)
-}
-
 // current compiles a principal as it is in tx.
 func current(tx meta.Tx, a moraine.AccountID, id string) (access.Principal, error) {
 	if id == string(a) {
@@ -191,24 +214,29 @@ func (d *Directory) principal(tx meta.Tx, a moraine.AccountID, id string) (*acce
 		p := rootPrincipal(a)
 		return &p, account.Revision, nil
 	}
-	d.mu.Lock()
-	known, ok := d.compiled[id]
-	d.mu.Unlock()
-	if ok && known.revision == account.Revision {
+	if known, ok := d.kept.Get(id); ok && known.revision == account.Revision {
 		return known.principal, known.revision, nil
 	}
+	// Whoever asks for the same principal meanwhile waits, so that a hundred
+	// requests at once do not take the memory of a hundred compilations.
+	shared, err, _ := d.compile.Do(id+" "+strconv.FormatInt(account.Revision, 10), func() (any, error) {
+		if known, ok := d.kept.Get(id); ok && known.revision == account.Revision {
+			return known.principal, nil
+		}
+		p, err := compile(tx, id)
+		if err != nil {
+			return nil, err
+		}
+		// An older snapshot may overwrite a newer one here; its revision tells.
+		d.kept.Put(id, compiled{account.Revision, p}, textOf(p)+compiledOverhead)
+		return p, nil
+	})
+	if p, ok := shared.(*access.Principal); ok && err == nil {
+		return p, account.Revision, nil
+	}
+	// It may have failed because whoever compiled it went away.
 	p, err := compile(tx, id)
-	if err != nil {
-		return nil, 0, err
-	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if len(d.compiled) >= compiledMax {
-		clear(d.compiled)
-	}
-	// An older snapshot may overwrite a newer one here; its revision tells.
-	d.compiled[id] = compiled{account.Revision, p}
-	return p, account.Revision, nil
+	return p, account.Revision, err
 }
 
 // Principal returns whom a verified request speaks for, and notes the use of

@@ -20,6 +20,7 @@ const (
 	DeleteConflict          Code = "DeleteConflict"
 	EntityAlreadyExists     Code = "EntityAlreadyExists"
 	InvalidInput            Code = "InvalidInput"
+	InvalidParameterValue   Code = "InvalidParameterValue"
 	LimitExceeded           Code = "LimitExceeded"
 	MalformedPolicyDocument Code = "MalformedPolicyDocument"
 	NoSuchEntity            Code = "NoSuchEntity"

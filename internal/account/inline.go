@@ -14,8 +14,8 @@ func document(text string, t policy.Target) (*policy.Document, error) {
 	switch {
 	case text == "":
 		return nil, absent("policyDocument")
-	case len(text) > 2*documentMax:
-		return nil, failf(ValidationError, "1 validation error detected: Value at 'policyDocument' failed to satisfy constraint: Member must have length less than or equal to %d", documentMax)
+	case len(text) > textBytesMax:
+		return nil, failf(ValidationError, "1 validation error detected: Value at 'policyDocument' failed to satisfy constraint: Member must have length less than or equal to %d", textBytesMax)
 	}
 	d, err := policy.Parse([]byte(text))
 	if err != nil {
@@ -40,13 +40,17 @@ func (s *Service) PutInline(ctx context.Context, c Call, kind moraine.IdentityKi
 			return err
 		}
 		i, found := indexOf(e.Inline, policyName)
+		size, bytes := inlineSize(e.Inline, policyName)
+		owner := string(kind) + " " + name
 		if _, err := document(text, policy.Target{
-			Kind: policy.IdentityPolicy, SizeMax: r.inlineMax, SizeUsed: inlineSize(e.Inline, policyName), Owner: string(kind) + " " + name,
+			Kind: policy.IdentityPolicy, SizeMax: r.inlineMax, SizeUsed: size, Owner: owner,
 		}); err != nil {
 			return err
 		}
 		next := InlinePolicy{policyName, text}
 		switch {
+		case bytes+len(text) > inlineBytesMax:
+			return failf(LimitExceeded, "Maximum policy size of %d bytes exceeded for %s, white space counted", inlineBytesMax, owner)
 		case found:
 			e.Inline[i] = next
 		case len(e.Inline) >= inlineCountMax:
@@ -62,18 +66,19 @@ func (s *Service) PutInline(ctx context.Context, c Call, kind moraine.IdentityKi
 	return err
 }
 
-// inlineSize is what the inline policies count against their quota, but for
-// the one that is replaced.
-func inlineSize(list []InlinePolicy, but string) (n int) {
+// inlineSize is what the inline policies count against their quota, and what
+// they take, but for the one that is replaced.
+func inlineSize(list []InlinePolicy, but string) (size, bytes int) {
 	for _, p := range list {
 		if p.Name == but {
 			continue
 		}
+		bytes += len(p.Text)
 		if d, err := policy.Parse([]byte(p.Text)); err == nil {
-			n += d.Size()
+			size += d.Size()
 		}
 	}
-	return n
+	return size, bytes
 }
 
 func noInline(kind moraine.IdentityKind, policyName string) error {

@@ -25,7 +25,6 @@ const (
 	tagKeyMax       = 128
 	tagValueMax     = 256
 	descriptionMax  = 1000
-	documentMax     = 131_072 // characters of any policy text on the way in
 	usersMax        = 5000
 	groupsMax       = 300
 	rolesMax        = 1000
@@ -38,10 +37,21 @@ const (
 	externalIDMax   = 1224
 	sessionPolicies = 10
 
+	// What the quotas above do not count is white space, which takes room all
+	// the same.
+	textBytesMax   = 32 << 10 // of one policy text on the way in
+	inlineBytesMax = 64 << 10 // of all inline policies of an entity
+	// principalTextMax is how many characters all policies of a principal may
+	// have together, its groups' too. Forty-two managed policies of the full
+	// length fit; filled quotas would make seven hundred thousand.
+	principalTextMax = 256 << 10
+	pageBytesMax     = 4 << 20 // of the rows behind a page of a list
+
 	roleSessionMin     = time.Hour // MaxSessionDuration of a role
 	roleSessionMax     = 12 * time.Hour
 	sessionMin         = 15 * time.Minute
 	sessionDefault     = time.Hour
+	chainedMax         = time.Hour // of a role's session begun from another
 	userSessionMax     = 36 * time.Hour
 	userSessionDefault = 12 * time.Hour
 )

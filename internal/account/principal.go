@@ -35,7 +35,7 @@ func Named(tx meta.Tx, name string, at time.Time) (access.Principal, error) {
 	if kind == "root" {
 		return rootPrincipal(id), nil
 	}
-	session := session{Name: sessionOfRole, Issued: at.Unix()}
+	session := session{Name: sessionOfRole}
 	entity := path[lastSlash(path):]
 	if kind == "assumed-role" {
 		kind = string(moraine.RoleIdentity)
@@ -55,5 +55,6 @@ func Named(tx meta.Tx, name string, at time.Time) (access.Principal, error) {
 	case e.Kind == moraine.UserIdentity:
 		return *p, nil
 	}
+	session.Issued = e.Role.begin(at).Unix()
 	return narrow(tx, *p, &session)
 }

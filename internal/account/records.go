@@ -39,6 +39,15 @@ type RoleProperties struct {
 	Bindings    policy.Bindings `json:"bindings,omitempty"`
 	Description string          `json:"description,omitempty"`
 	SessionMax  int64           `json:"session_max"` // seconds
+	// RevokeBefore ends the sessions that began before it: seconds since 1970,
+	// 0 for none.
+	RevokeBefore int64 `json:"revoke_before,omitempty"`
+}
+
+// begin is when a session of the role begins that is asked for now. One asked
+// for in the second of a revocation begins at the end of that second.
+func (p *RoleProperties) begin(now time.Time) time.Time {
+	return time.Unix(max(now.Unix(), p.RevokeBefore), 0).UTC()
 }
 
 // InlinePolicy is a policy that belongs to one entity.
@@ -117,7 +126,8 @@ func (m *Managed) row() (moraine.Identity, error) {
 
 func readEntity(row moraine.Identity) (*Entity, error) {
 	e := new(Entity)
-	if err := json.Unmarshal(row.Document, e); err != nil {
+	err := json.Unmarshal(row.Document, e)
+	if err != nil || row.Kind == moraine.RoleIdentity && e.Role == nil {
 		return nil, moraine.Wrap(err, moraine.Corrupt, "the record of %s is damaged", row.ARN)
 	}
 	e.ID, e.Account, e.Kind, e.ARN = row.ID, row.Account, row.Kind, row.ARN
@@ -176,8 +186,9 @@ func findManaged(tx meta.Tx, a moraine.AccountID, arn string) (*Managed, error) 
 	return readManaged(row)
 }
 
-// listBatch is how many rows a walk reads at once.
-const listBatch = 200
+// listBatch is how many rows a walk reads at once. With the longest texts they
+// are about ten million bytes.
+const listBatch = 50
 
 // walk calls fn for each row of one kind after a name, until it returns false.
 func walk(tx meta.Tx, a moraine.AccountID, kind moraine.IdentityKind, after string, fn func(moraine.Identity) (bool, error)) error {

@@ -79,6 +79,18 @@ func (s *Service) SetTrust(ctx context.Context, c Call, name, text string) error
 	return err
 }
 
+// RevokeSessions ends all sessions of a role that have begun, and returns the
+// instant before which a session must have begun to be over: the end of the
+// second, since sessions count whole ones.
+func (s *Service) RevokeSessions(ctx context.Context, c Call, name string) (before time.Time, err error) {
+	err = s.role(ctx, c, "iam:RevokeRoleSessions", name, func(_ meta.Tx, e *Entity) error {
+		e.Role.RevokeBefore = max(e.Role.RevokeBefore, s.birth().Add(time.Second).Unix())
+		before = time.Unix(e.Role.RevokeBefore, 0).UTC()
+		return nil
+	})
+	return before, err
+}
+
 func (s *Service) role(ctx context.Context, c Call, action, name string, fn func(meta.Tx, *Entity) error) error {
 	return s.change(ctx, func(tx meta.Tx) error {
 		e, err := s.admit(tx, &c, action, moraine.RoleIdentity, name)

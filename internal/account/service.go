@@ -43,8 +43,7 @@ func New(cfg Config) *Service {
 	}
 	return &Service{
 		Directory: &Directory{
-			rows: cfg.Meta, keyring: cfg.Keyring, root: cfg.Root, now: cfg.Now,
-			compiled: make(map[string]compiled), used: make(map[string]moraine.KeyUse),
+			rows: cfg.Meta, keyring: cfg.Keyring, root: cfg.Root, now: cfg.Now, used: make(map[string]moraine.KeyUse),
 		},
 		log: cfg.Log, unreadable: cfg.Unreadable,
 	}
@@ -100,6 +99,7 @@ func (s *Service) Open(ctx context.Context) error {
 // Call is who asks for an operation, and how.
 type Call struct {
 	Principal access.Principal
+	KeyID     string // that the request was signed with
 	// Temporary says that the key belongs to a session.
 	Temporary bool
 	// Keys are the condition keys of the request that are not the principal's,
@@ -261,19 +261,20 @@ func afterName(p Page) (string, error) {
 	return name, nil
 }
 
-// pageOf collects a page of the rows of one kind that keep selects.
+// pageOf collects a page of the rows of one kind that keep selects. A page with
+// long rows ends early, as the API permits.
 func pageOf[T any](tx meta.Tx, a moraine.AccountID, kind moraine.IdentityKind, p Page, keep func(moraine.Identity) (T, bool, error)) (page []T, next string, err error) {
 	after, err := afterName(p)
 	if err != nil {
 		return nil, "", err
 	}
-	last := ""
+	last, bytes := "", 0
 	err = walk(tx, a, kind, after, func(row moraine.Identity) (bool, error) {
 		v, ok, err := keep(row)
 		if err != nil || !ok {
 			return true, err
 		}
-		if len(page) == p.MaxItems {
+		if bytes += len(row.Document); len(page) == p.MaxItems || len(page) > 0 && bytes > pageBytesMax {
 			next = markerTag + last
 			return false, nil
 		}

@@ -3,6 +3,7 @@ package account
 import (
 	"context"
 	"errors"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -37,6 +38,7 @@ type AssumeRole struct {
 	Policy         string        // session policy, "" for none
 	Policies       []string      // ARNs of managed session policies
 	Tags           []moraine.Tag
+	Transitive     []string // keys of Tags that go on to sessions begun from this one
 	ExternalID     string
 	SourceIdentity string
 }
@@ -56,16 +58,26 @@ func (s *Service) AssumeRole(ctx context.Context, c Call, a AssumeRole) (Assumed
 	if err := a.check(); err != nil {
 		return Assumed{}, err
 	}
+	// Taken before the view: a session that was decided by what stood before a
+	// revocation is dated before it.
+	now := s.birth()
 	return view(ctx, s, func(tx meta.Tx) (Assumed, error) {
+		var err error
+		if c.Principal, err = c.Principal.Fresh(tx); err != nil {
+			return Assumed{}, err
+		}
+		a, err := a.inherit(&c.Principal)
+		if err != nil {
+			return Assumed{}, err
+		}
 		role, err := s.assumable(tx, &c, &a)
 		if err != nil {
 			return Assumed{}, err
 		}
-		limit := time.Duration(role.Role.SessionMax) * time.Second
-		if c.Principal.RoleID != "" {
-			limit = time.Hour // role chaining
-		}
-		if a.Duration > limit {
+		switch chained := c.Principal.RoleID != ""; {
+		case chained && a.Duration > chainedMax:
+			return Assumed{}, failf(ValidationError, "The requested DurationSeconds exceeds the 1 hour session limit for roles assumed by role chaining.")
+		case a.Duration > time.Duration(role.Role.SessionMax)*time.Second:
 			return Assumed{}, failf(ValidationError, "The requested DurationSeconds exceeds the MaxSessionDuration set for this role.")
 		}
 		for _, arn := range a.Policies {
@@ -73,10 +85,9 @@ func (s *Service) AssumeRole(ctx context.Context, c Call, a AssumeRole) (Assumed
 				return Assumed{}, notAttachable(err, arn)
 			}
 		}
-		now := s.birth()
 		creds, size, err := s.begin(&session{
-			Account: role.Account, Subject: role.ID, Name: a.SessionName, Issued: now.Unix(), Expires: now.Add(a.Duration).Unix(),
-			Policy: a.Policy, Policies: a.Policies, Tags: a.Tags, SourceIdentity: a.SourceIdentity,
+			Account: role.Account, Subject: role.ID, Name: a.SessionName, Issued: role.Role.begin(now).Unix(), Expires: now.Add(a.Duration).Unix(),
+			Policy: a.Policy, Policies: a.Policies, Tags: a.Tags, Transitive: a.Transitive, SourceIdentity: a.SourceIdentity,
 		})
 		return Assumed{
 			Credentials: creds, ID: role.ID + ":" + a.SessionName, ARN: sessionARN(role.Account, role.ARN, a.SessionName),
@@ -111,10 +122,7 @@ func (a *AssumeRole) check() error {
 	if len(a.Policies) > sessionPolicies {
 		return overQuota("PolicyArns", sessionPolicies)
 	}
-	if len(a.Tags) > tagsMax {
-		return overQuota("TagsPerSession", tagsMax)
-	}
-	if err := checkTags(a.Tags); err != nil {
+	if err := a.checkTags(); err != nil {
 		return err
 	}
 	if a.Policy == "" {
@@ -128,6 +136,57 @@ func (a *AssumeRole) check() error {
 	return err
 }
 
+// checkTags looks at the tags, and spells the transitive keys as they do.
+func (a *AssumeRole) checkTags() error {
+	if len(a.Tags) > tagsMax {
+		return overQuota("TagsPerSession", tagsMax)
+	}
+	if len(a.Transitive) > tagsMax {
+		return overQuota("TransitiveTagKeys", tagsMax)
+	}
+	a.Transitive = slices.Clone(a.Transitive)
+	for i, key := range a.Transitive {
+		t := tagOf(a.Tags, key)
+		if t < 0 {
+			return failf(InvalidParameterValue, "The specified transitive tag key must be included in the requested tags.")
+		}
+		a.Transitive[i] = a.Tags[t].Key
+	}
+	return checkTags(a.Tags)
+}
+
+// inherit returns a with what goes on from the session of the caller: its
+// source identity, which nobody may change, and its transitive tags.
+func (a AssumeRole) inherit(p *access.Principal) (AssumeRole, error) {
+	switch {
+	case a.SourceIdentity == "":
+		a.SourceIdentity = p.SourceIdentity
+	case p.SourceIdentity != "" && p.SourceIdentity != a.SourceIdentity:
+		return a, a.refusal(p)
+	}
+	var inherited []moraine.Tag
+	for _, key := range p.Transitive {
+		if tagOf(a.Tags, key) >= 0 {
+			return a, failf(InvalidParameterValue, "One of the specified transitive tag keys can't be set because it conflicts with a transitive tag key from the calling session.")
+		}
+		inherited = append(inherited, p.Tags[tagOf(p.Tags, key)])
+	}
+	a.Tags, a.Transitive = append(inherited, a.Tags...), slices.Concat(p.Transitive, a.Transitive)
+	return a, a.checkTags()
+}
+
+// tagOf is the index of the tag with that key, whose case does not matter; -1
+// if there is none.
+func tagOf(tags []moraine.Tag, key string) int {
+	return slices.IndexFunc(tags, func(t moraine.Tag) bool { return strings.EqualFold(t.Key, key) })
+}
+
+// refusal is what whoever may not assume the role hears, whether or not there
+// is one.
+func (a *AssumeRole) refusal(p *access.Principal) error {
+	return denied("User: %s is not authorized to perform: sts:AssumeRole on resource: %s", p.ARN, echo(a.RoleARN))
+}
+
 func checkDuration(d, limit time.Duration) error {
 	if d < sessionMin || d > limit {
 		return failf(ValidationError, "1 validation error detected: Value '%d' at 'durationSeconds' failed to satisfy constraint: Member must have value from %d to %d",
@@ -136,19 +195,12 @@ func checkDuration(d, limit time.Duration) error {
 	return nil
 }
 
-// assumable returns the role if the caller may assume it. Whoever may not does
-// not learn whether there is one.
+// assumable returns the role if the caller, who is fresh, may assume it.
 func (s *Service) assumable(tx meta.Tx, c *Call, a *AssumeRole) (*Entity, error) {
-	fresh, err := c.Principal.Fresh(tx)
-	if err != nil {
-		return nil, err
-	}
-	c.Principal = fresh
 	name, err := arn.Parse(a.RoleARN)
 	if err != nil || name.Service != "iam" || !strings.HasPrefix(name.Resource, "role/") {
 		return nil, failf(ValidationError, "%s is invalid", echo(a.RoleARN))
 	}
-	refusal := denied("User: %s is not authorized to perform: sts:AssumeRole on resource: %s", c.Principal.ARN, echo(a.RoleARN))
 	if c.Principal.Root {
 		return nil, denied("Roles may not be assumed by root accounts.")
 	}
@@ -157,13 +209,13 @@ func (s *Service) assumable(tx meta.Tx, c *Call, a *AssumeRole) (*Entity, error)
 	var absent *Error
 	switch {
 	case errors.As(err, &absent), err == nil && role.ARN != a.RoleARN:
-		return nil, refusal
+		return nil, a.refusal(&c.Principal)
 	case err != nil:
 		return nil, err
 	}
 	for _, action := range a.actions() {
 		d := s.trusts(c, role, a, action)
-		switch {
+		switch refusal := a.refusal(&c.Principal); {
 		case d.Allowed:
 		case role.Account != c.Principal.Account:
 			return nil, refusal // the trust policy is another account's business
@@ -216,6 +268,9 @@ func (s *Service) trusts(c *Call, role *Entity, a *AssumeRole, action string) po
 	if len(tagKeys) > 0 {
 		r.Context.AddSet(keyTagKeys, tagKeys)
 	}
+	if len(a.Transitive) > 0 {
+		r.Context.AddSet("sts:TransitiveTagKeys", a.Transitive)
+	}
 	foreign := r
 	foreign.Owner = "foreign"
 	policies := policy.Policies{Identity: []policy.Policy{everything}, Trust: &trust}
@@ -239,7 +294,7 @@ func (s *Service) begin(in *session) (Credentials, int, error) {
 }
 
 // SessionToken makes a temporary key for the user or root who calls, with a
-// long-term key.
+// long-term key. It works as long as that key does.
 func (s *Service) SessionToken(ctx context.Context, c Call, d time.Duration) (Credentials, error) {
 	if d == 0 {
 		d = userSessionDefault
@@ -256,10 +311,15 @@ func (s *Service) SessionToken(ctx context.Context, c Call, d time.Duration) (Cr
 	if c.Principal.Root {
 		d = min(d, sessionDefault) // root sessions last an hour at most
 	}
-	caller := c.Principal.Caller()
-	now := s.birth()
-	creds, _, err := s.begin(&session{
-		Account: c.Principal.Account, Subject: caller.ID, Issued: now.Unix(), Expires: now.Add(d).Unix(),
+	return view(ctx, s, func(tx meta.Tx) (Credentials, error) {
+		caller, err := c.Principal.Fresh(tx)
+		if err != nil {
+			return Credentials{}, err
+		}
+		now := s.birth()
+		creds, _, err := s.begin(&session{
+			Account: caller.Account, Subject: caller.Caller().ID, Key: c.KeyID, Issued: now.Unix(), Expires: now.Add(d).Unix(),
+		})
+		return creds, err
 	})
-	return creds, err
 }

@@ -74,3 +74,28 @@ func (s *Service) CreateAccount(ctx context.Context, id moraine.AccountID) (Root
 		return Root{Account: fresh.Account, KeyID: k.ID, Secret: k.Secret}, err
 	})
 }
+
+// ResetRoot gives an account a new root key in place of those it has, whose
+// sessions end with them. Only the operator of the server can ask for it. The
+// account whose root needs no rows has its key elsewhere.
+func (s *Service) ResetRoot(ctx context.Context, id moraine.AccountID) (Root, error) {
+	return update(ctx, s, func(tx meta.Tx) (Root, error) {
+		if id == s.root.Account {
+			return Root{}, failf(InvalidInput, "The root key of account %s is not in the database.", id)
+		}
+		if _, err := tx.Accounts().Get(id); err != nil {
+			return Root{}, missing(err, "The account %s cannot be found.", echo(string(id)))
+		}
+		list, err := tx.AccessKeys().List(id, string(id), keysPerUser)
+		if err != nil {
+			return Root{}, err
+		}
+		for _, k := range list {
+			if err := tx.AccessKeys().Delete(k.ID); err != nil {
+				return Root{}, err
+			}
+		}
+		k, err := s.newKey(tx, id, owner{id: string(id), root: true})
+		return Root{Account: id, KeyID: k.ID, Secret: k.Secret}, err
+	})
+}

@@ -18,12 +18,14 @@ type session struct {
 	Secret         string            `json:"k"`
 	Account        moraine.AccountID `json:"a"`
 	Subject        string            `json:"s"`           // unique id of the user or role, account id for root
+	Key            string            `json:"y,omitempty"` // of a user's or root's session: the long-term key that asked for it
 	Name           string            `json:"n,omitempty"` // of a role's session
 	Issued         int64             `json:"i"`           // seconds since 1970
 	Expires        int64             `json:"e"`
 	Policy         string            `json:"p,omitempty"`  // session policy
 	Policies       []string          `json:"ps,omitempty"` // ARNs of managed session policies
 	Tags           []moraine.Tag     `json:"t,omitempty"`
+	Transitive     []string          `json:"tt,omitempty"` // keys of tags for the next session of a chain
 	SourceIdentity string            `json:"d,omitempty"`
 }
 

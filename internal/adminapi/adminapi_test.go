@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"moraine"
 	"moraine/internal/adminapi"
 )
 
@@ -39,6 +40,7 @@ func TestMetrics(t *testing.T) {
 	})
 	m.Observe(adminapi.Request{Operation: "UploadArchive", Status: 201, BytesIn: 100, BytesOut: 5, Duration: time.Millisecond})
 	m.Observe(adminapi.Request{Operation: "UploadArchive", Status: 201, BytesIn: -1})
+	m.Removed(moraine.Message{State: moraine.MessageDead})
 	srv := httptest.NewServer(adminapi.New(adminapi.Config{Metrics: m}))
 	defer srv.Close()
 
@@ -56,6 +58,8 @@ func TestMetrics(t *testing.T) {
 		`moraine_open_uploads 3`,
 		`moraine_jobs{state="InProgress"} 2`,
 		`moraine_jobs{state="Failed"} 0`,
+		`moraine_messages_removed_total{state="dead"} 1`,
+		`moraine_messages_removed_total{state="unrouted"} 0`,
 		`moraine_build_info{version="v1"} 1`,
 		`go_goroutines `,
 	} {

@@ -8,6 +8,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
+	"moraine"
 	"moraine/internal/clock"
 )
 
@@ -39,6 +40,7 @@ type Metrics struct {
 	bytesIn  *prometheus.CounterVec
 	bytesOut *prometheus.CounterVec
 	seconds  *prometheus.HistogramVec
+	removed  *prometheus.CounterVec
 }
 
 // NewMetrics assembles the metrics of one server.
@@ -59,13 +61,19 @@ func NewMetrics(src Sources) *Metrics {
 			Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 300, 1800},
 		}, []string{"operation"}),
 	}
+	m.removed = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "moraine_messages_removed_total", Help: "Messages about jobs that nobody got and that were removed, by state.",
+	}, []string{"state"})
+	for _, state := range []moraine.MessageState{moraine.MessageUnrouted, moraine.MessageDead} {
+		m.removed.WithLabelValues(string(state)) // is 0 before the first
+	}
 	build := prometheus.NewGauge(prometheus.GaugeOpts{
 		Name: "moraine_build_info", Help: "Always 1; the label names the version.",
 		ConstLabels: prometheus.Labels{"version": src.Version},
 	})
 	build.Set(1)
 	m.registry.MustRegister(
-		m.requests, m.bytesIn, m.bytesOut, m.seconds, build, newGauges(src), newClockGauges(src),
+		m.requests, m.bytesIn, m.bytesOut, m.seconds, m.removed, build, newGauges(src), newClockGauges(src),
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	)
 	return m
@@ -86,6 +94,11 @@ func (m *Metrics) Observe(r Request) {
 	m.bytesIn.WithLabelValues(r.Operation).Add(float64(max(r.BytesIn, 0)))
 	m.bytesOut.WithLabelValues(r.Operation).Add(float64(max(r.BytesOut, 0)))
 	m.seconds.WithLabelValues(r.Operation).Observe(r.Duration.Seconds())
+}
+
+// Removed counts a message that was removed.
+func (m *Metrics) Removed(message moraine.Message) {
+	m.removed.WithLabelValues(string(message.State)).Inc()
 }
 
 // gauges asks its sources at every scrape.

@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"net/netip"
 	"net/url"
 	"os"
 	"strconv"
@@ -18,6 +17,7 @@ import (
 	"moraine/internal/access"
 	"moraine/internal/audit"
 	"moraine/internal/job"
+	"moraine/internal/peer"
 	"moraine/internal/sigv4"
 	"moraine/internal/vault"
 )
@@ -46,6 +46,11 @@ type Config struct {
 	// that were not verified. Zero: nobody knows.
 	Claimed func(ctx context.Context, keyID string) (access.Principal, bool)
 
+	// HeaderBytesMax bounds request line and headers. Zero: 64 KiB.
+	HeaderBytesMax int64
+	// Proxies are those whose word about their clients is taken. Zero: nobody's.
+	Proxies peer.Proxies
+
 	// Hinder makes a test's wish come true: its error answers a request that is
 	// authentic, instead of the operation. upload says that the body is an
 	// archive or a part. Zero: nothing is hindered.
@@ -66,7 +71,8 @@ type Event struct {
 	KeyID     string // access key id, "" if not authenticated
 	Vault     string
 	Method    string
-	Remote    string
+	Remote    string // the other end of the connection
+	Source    string // address of the client, where a trusted proxy told it
 	Status    int
 	Code      string // error code, "" on success
 	BytesIn   int64  // of the body, as far as it was read
@@ -92,6 +98,9 @@ func New(cfg Config) *Server {
 	if cfg.BodyRateMin == 0 {
 		cfg.BodyRateMin = 1024
 	}
+	if cfg.HeaderBytesMax == 0 {
+		cfg.HeaderBytesMax = 64 << 10
+	}
 	if cfg.BodyWindow == 0 {
 		cfg.BodyWindow = 30 * time.Second
 	}
@@ -109,6 +118,7 @@ type call struct {
 	body   *bodyReader // of a streamed operation
 	event  *Event
 
+	from     peer.Client
 	server   *Server
 	start    time.Time
 	handled  bool // the operation has begun
@@ -125,7 +135,10 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	start := time.Now()
 	event := Event{RequestID: moraine.NewRequestID(s.cfg.Now()), Method: r.Method, Remote: r.RemoteAddr}
-	c := &call{w: &responseWriter{ResponseWriter: w}, r: r, event: &event, server: s, start: start}
+	c := &call{w: &responseWriter{ResponseWriter: w}, r: r, event: &event, from: s.cfg.Proxies.Client(r), server: s, start: start}
+	if c.from.Forwarded {
+		event.Source = c.from.Source
+	}
 	// The exact spelling of the documentation, which Set would change.
 	w.Header()["x-amzn-RequestId"] = []string{event.RequestID}
 	defer func() {
@@ -146,6 +159,9 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // serve runs a request up to its reply. An error means that nothing was
 // written yet.
 func (s *Server) serve(c *call) error {
+	if err := sigv4.CheckHeaderBlock(c.r, s.cfg.HeaderBytesMax); err != nil {
+		return err
+	}
 	if err := sigv4.CheckTransport(c.r); err != nil {
 		return err
 	}
@@ -171,7 +187,7 @@ func (s *Server) serve(c *call) error {
 	c.event.KeyID, c.event.Account = c.auth.KeyID, string(principal.Account)
 	c.who = access.Call{
 		Principal: principal, Region: moraine.Region(c.auth.Region), Account: c.target.account,
-		Source: sourceIP(c.r.RemoteAddr), Secure: c.r.TLS != nil,
+		Source: c.from.Source, Secure: c.from.Secure,
 		UserAgent: c.r.UserAgent(), Referer: c.r.Referer(),
 	}
 	if err := c.noteReplay(); err != nil {
@@ -253,15 +269,6 @@ func (c *call) checkVersion() error {
 	return moraine.Errorf(moraine.Invalid, "Unsupported API version: %s", version)
 }
 
-// sourceIP is the address of the peer without its port, "" if it has none.
-func sourceIP(remote string) string {
-	peer, err := netip.ParseAddrPort(remote)
-	if err != nil {
-		return ""
-	}
-	return peer.Addr().Unmap().WithZone("").String()
-}
-
 // header returns a request header without surrounding spaces, "" if absent.
 func (c *call) header(name string) string { return strings.Trim(c.r.Header.Get(name), " \t") }
 
@@ -280,7 +287,7 @@ func (s *Server) refuse(c *call, err error) {
 	unread := c.r.ContentLength > 0 && (c.body == nil && c.auth == nil || c.body != nil && c.body.left > 0)
 	waiting := c.r.Header.Get("Expect") != "" && (c.body == nil || c.body.total == 0)
 	control := http.NewResponseController(c.w.ResponseWriter)
-	if unread || malformed(err) {
+	if unread || sigv4.Malformed(err) {
 		c.w.Header().Set("Connection", "close")
 	}
 	if unread && !waiting {
@@ -294,13 +301,6 @@ func (s *Server) refuse(c *call, err error) {
 		_ = control.SetReadDeadline(time.Now().Add(drainTime))
 		_, _ = io.CopyN(io.Discard, c.r.Body, drainMax)
 	}
-}
-
-// malformed reports whether err is a transport refusal. What follows such a
-// request on its connection cannot be trusted to be a request.
-func malformed(err error) bool {
-	var refusal *sigv4.Error
-	return errors.As(err, &refusal) && strings.HasPrefix(refusal.Row, "T")
 }
 
 // record writes the one event of a request.
@@ -320,6 +320,9 @@ func (s *Server) record(ctx context.Context, e *Event) {
 		slog.String("method", e.Method), slog.String("remote", e.Remote), slog.String("key", e.KeyID),
 		slog.String("vault", e.Vault), slog.Int64("in", e.BytesIn), slog.Int64("out", e.BytesOut),
 		slog.Duration("took", e.Duration),
+	}
+	if e.Source != "" {
+		attrs = append(attrs, slog.String("source", e.Source))
 	}
 	if e.Err != nil {
 		attrs = append(attrs, slog.String("code", e.Code), slog.String("err", e.Err.Error()))

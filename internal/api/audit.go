@@ -12,6 +12,7 @@ import (
 	"moraine"
 	"moraine/internal/access"
 	"moraine/internal/audit"
+	"moraine/internal/peer"
 	"moraine/internal/sigv4"
 )
 
@@ -103,9 +104,9 @@ func (c *call) newRecord() *audit.Record {
 		return nil
 	}
 	c.recorded = true
-	source := sourceIP(c.r.RemoteAddr)
+	source := c.from.Source
 	known := c.who.Principal.ARN != ""
-	if !known && !log.Admit(source) {
+	if !known && !log.Admit(peer.Network(source)) {
 		return nil
 	}
 	r := audit.NewRecord()

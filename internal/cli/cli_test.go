@@ -37,6 +37,10 @@ func TestMain(m *testing.M) {
 //	tell DIR SIGNAL   sends a signal to the process that has the data directory
 //	ask METHOD URL DIR [FILE]
 //	                  sends a request of the root of DIR; sets ARCHIVE and LOCK
+//	iam ENDPOINT DIR ACTION [NAME=VALUE...]
+//	                  asks for an operation of IAM or STS as the root of DIR, or as
+//	                  the key of AWS_ACCESS_KEY_ID and its kin if DIR is -; prints
+//	                  the answer into the file answer
 //	pick NAME FILE RE sets the variable to the first group of the first match
 //	status N CMD...   runs a command that must exit with status N
 func TestScripts(t *testing.T) {
@@ -44,7 +48,7 @@ func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/script",
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"free": free, "ready": ready, "mode": mode, "tell": tell, "ask": ask,
+			"free": free, "ready": ready, "mode": mode, "tell": tell, "ask": ask, "iam": iam,
 			"pick": pick, "status": status,
 		},
 	})

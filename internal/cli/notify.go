@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"moraine"
+	"moraine/internal/config"
 	"moraine/internal/server"
 )
 
@@ -19,12 +20,12 @@ func newNotify(e *env) *cobra.Command {
 
 // offline adds the flags of a command on a data directory that no server is
 // using, and returns what opens it.
-func offline(e *env, cmd *cobra.Command) func() (server.Offline, error) {
-	file := cmd.Flags().String("config", "", "YAML file with settings, for data")
+func offline(e *env, cmd *cobra.Command) func() (server.Offline, config.Config, error) {
+	file := cmd.Flags().String("config", "", "YAML file with settings, for data and notify.retention")
 	cmd.Flags().String("data", "./moraine-data", "data directory")
-	return func() (server.Offline, error) {
+	return func() (server.Offline, config.Config, error) {
 		cfg, err := load(e, cmd, *file)
-		return server.Offline{Data: cfg.Data, Log: newLog(e, cfg.Log)}, err
+		return server.Offline{Data: cfg.Data, Log: newLog(e, cfg.Log)}, cfg, err
 	}
 }
 
@@ -35,21 +36,27 @@ func newNotifyList(e *env) *cobra.Command {
 		Long: strings.TrimSpace(`
 List the messages about finished jobs that were not delivered, in a data
 directory that no server is using: id, state, when it was made, failed attempts,
-topic, job and the last error, with tabs between them.
+topic, job, the last error and when it is removed, with tabs between them.
 
 The state is pending, unrouted (notify.targets names no target for the topic) or
-dead (given up after a day of attempts).`),
+dead (given up after a day of attempts). A message that is unrouted or dead is
+removed notify.retention after it was made; of a pending one the last column is -.`),
 		Args: cobra.NoArgs,
 	}
 	open := offline(e, cmd)
+	cmd.Flags().String("notify-retention", "720h", "how long messages are kept that nobody gets")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		o, err := open()
+		o, cfg, err := open()
 		if err != nil {
 			return err
 		}
-		err = o.Messages(cmd.Context(), func(m moraine.Message) error {
-			_, err := fmt.Fprintf(e.stdout, "%s\t%s\t%s\t%d\t%q\t%s\t%q\n",
-				m.ID, m.State, m.Created.Format(time.RFC3339), m.Attempts, m.Topic, m.Job, m.Error)
+		err = o.Messages(cmd.Context(), cfg.Notify.Retention, func(m moraine.Message, removed time.Time) error {
+			end := "-"
+			if !removed.IsZero() {
+				end = removed.Format(time.RFC3339)
+			}
+			_, err := fmt.Fprintf(e.stdout, "%s\t%s\t%s\t%d\t%q\t%s\t%q\t%s\n",
+				m.ID, m.State, m.Created.Format(time.RFC3339), m.Attempts, m.Topic, m.Job, m.Error, end)
 			return err
 		})
 		if err != nil {
@@ -68,7 +75,7 @@ func newNotifyRetry(e *env) *cobra.Command {
 	}
 	open := offline(e, cmd)
 	cmd.RunE = func(cmd *cobra.Command, ids []string) error {
-		o, err := open()
+		o, _, err := open()
 		if err != nil {
 			return err
 		}

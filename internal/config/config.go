@@ -13,6 +13,7 @@ import (
 	"moraine"
 	"moraine/internal/account"
 	"moraine/internal/job"
+	"moraine/internal/peer"
 )
 
 // Config is the settings of one server. The table in settings.go gives each
@@ -35,6 +36,7 @@ type Config struct {
 
 	TLS            TLS
 	AllowPlaintext bool // HTTP without TLS beyond the loopback interface
+	TrustedProxies peer.Proxies
 	DrainTimeout   time.Duration
 
 	Log   Log
@@ -102,7 +104,8 @@ type Auth struct {
 	AdminMaxSkew       time.Duration // of IAM and STS
 	UnsignedAmzHeaders string        // one of the Unsigned constants
 	DebugSignature     bool
-	Replay             string // one of the Replay constants
+	Replay             string    // one of the Replay constants
+	FailureLimit       RateLimit // of unknown keys, for each source
 }
 
 // What may be done with x-amz-* headers that the signature does not cover.

@@ -2,6 +2,7 @@ package config_test
 
 import (
 	"log/slog"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -9,6 +10,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 	"github.com/spf13/pflag"
 
 	"moraine"
@@ -49,8 +51,12 @@ func TestDefaults(t *testing.T) {
 		Admin:        config.Admin{Listen: "127.0.0.1:8081"},
 		Clock:        config.Clock{MaxDowntime: 504 * time.Hour},
 		JobRetention: 24 * time.Hour, UploadRetention: 24 * time.Hour, OrphanGrace: 24 * time.Hour, FreeTier: 10 << 30,
-		HTTP:  config.HTTP{MaxHeaderBytes: 64 << 10, ReadHeaderTimeout: 10 * time.Second, MinBodyRate: 1 << 10, MaxJSONBody: 1 << 20},
-		Auth:  config.Auth{MaxSkew: 5 * time.Minute, AdminMaxSkew: 15 * time.Minute, UnsignedAmzHeaders: "allow", Replay: "log"},
+		Notify: config.Notify{Retention: 720 * time.Hour},
+		HTTP:   config.HTTP{MaxHeaderBytes: 64 << 10, ReadHeaderTimeout: 10 * time.Second, MinBodyRate: 1 << 10, MaxJSONBody: 1 << 20},
+		Auth: config.Auth{
+			MaxSkew: 5 * time.Minute, AdminMaxSkew: 15 * time.Minute, UnsignedAmzHeaders: "allow", Replay: "log",
+			FailureLimit: config.RateLimit{PerSecond: 10, Burst: 100},
+		},
 		Audit: config.Audit{Destination: "file", Sync: "writes", FailClosed: true, Reserve: 16 << 20},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
@@ -174,8 +180,12 @@ func TestFaults(t *testing.T) {
 		{"a huge reserve", []string{"--audit-reserve=17GiB"}, nil, "", []string{"audit.reserve is 17GiB", "16GiB"}},
 		{"audit files for an hour", []string{"--audit-retention=1h"}, nil, "", []string{"audit.retention is 1h", "24h", "for ever"}},
 		{"unknown log format", []string{"--log-format=xml"}, nil, "", []string{"xml", "json"}},
+		{"short retention of messages", []string{"--notify-retention=59m"}, nil, "", []string{"notify.retention is 59m", "1h"}},
 		{"no body rate", []string{"--http-min-body-rate=0"}, nil, "", []string{"http.min_body_rate"}},
 		{"no free tier", []string{"--retrieval-free-tier=0"}, nil, "", []string{"retrieval.free_tier"}},
+		{"a proxy by name", []string{"--server-trusted-proxies=127.0.0.1,proxy.example"}, nil, "", []string{"--server-trusted-proxies", "proxy.example", "10.0.0.0/8"}},
+		{"a mapped network", []string{"--server-trusted-proxies=::ffff:10.0.0.0/104"}, nil, "", []string{"not a network"}},
+		{"too many proxies", []string{"--server-trusted-proxies=" + strings.Repeat("127.0.0.1,", 101)}, nil, "", []string{"more than 100"}},
 		{"expedited", []string{"--retrieval-expedited-in-flight=some"}, nil, "", []string{"some", "unlimited"}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -230,7 +240,7 @@ func TestPrintLoadsAgain(t *testing.T) {
 	args := []string{
 		"--listen=:443", "--tls-cert=a b.pem", "--tls-key=k", "--regions=a-1,b-2", "--account-id=012345678901", "--admin-listen=",
 		"--job-delay=expedited=1m,standard=3h,bulk=5h", "--log-level=warn", "--http-max-json-body=1000000", "--auth-debug-signature",
-		"--retrieval-free-tier=1GiB", "--retrieval-expedited-in-flight=0",
+		"--retrieval-free-tier=1GiB", "--retrieval-expedited-in-flight=0", "--server-trusted-proxies=10.1.2.3/8,2001:db8::7,::ffff:127.0.0.1",
 	}
 	want, err := load(t, args, nil, "")
 	if err != nil {
@@ -241,8 +251,11 @@ func TestPrintLoadsAgain(t *testing.T) {
 	if err != nil {
 		t.Fatalf("%v in\n%s", err, text)
 	}
-	if diff := cmp.Diff(want, got); diff != "" {
+	if diff := cmp.Diff(want, got, cmpopts.EquateComparable(netip.Prefix{})); diff != "" {
 		t.Errorf("(-want +got):\n%s\n%s", diff, text)
+	}
+	if line := "trusted_proxies: 10.0.0.0/8,2001:db8::7/128,127.0.0.1/32\n"; !strings.Contains(text, line) {
+		t.Errorf("%s lacks %s", text, line)
 	}
 }
 

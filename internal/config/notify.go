@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/url"
 	"strings"
+	"time"
 
 	"moraine"
 )
@@ -13,6 +14,8 @@ import (
 type Notify struct {
 	Targets      []NotifyTarget
 	AllowPrivate bool // targets may be on this machine and in private networks
+
+	Retention time.Duration // of messages that nobody got
 
 	WebhookSecretFile string
 	WebhookSecret     string // from the environment
@@ -56,6 +59,9 @@ func notifySettings() []Setting {
 		yesNo("notify.allow_private",
 			"Let targets of messages be on this machine, on the local link or in a private network. Otherwise such an address is refused when it is about to be connected to.",
 			func(c *Config) *bool { return &c.Notify.AllowPrivate }),
+		duration("notify.retention", "720h",
+			"How long messages that nobody got are kept after they were made: those to topics without a target, and those given up after a day of attempts. At least 1h. Each removal is logged and counted.",
+			func(c *Config) *time.Duration { return &c.Notify.Retention }),
 		text("notify.webhook_secret_file", "", "file",
 			"File with the secret that signs messages to webhooks as Standard Webhooks says: whsec_ and base64 of 24 to 64 bytes.",
 			func(c *Config) *string { return &c.Notify.WebhookSecretFile }),
@@ -155,6 +161,8 @@ func (n *Notify) uses(kind NotifyKind) bool {
 func (c *Config) checkNotify() error {
 	n := &c.Notify
 	switch {
+	case n.Retention < time.Hour:
+		return fmt.Errorf("notify.retention is %s; give at least 1h, so that somebody has time to look", printDuration(n.Retention))
 	case n.WebhookSecret != "" && n.WebhookSecretFile != "":
 		return errors.New("notify.webhook_secret_file and MORAINE_NOTIFY_WEBHOOK_SECRET exclude each other; set one of them")
 	case n.uses(NotifyWebhook) && n.WebhookSecret == "" && n.WebhookSecretFile == "":

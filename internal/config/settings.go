@@ -113,6 +113,12 @@ func transportSettings() []Setting {
 		yesNo("allow_plaintext",
 			"Serve HTTP without TLS on an address that is not loopback. Only behind a proxy that ends TLS, or on a network you trust with every byte.",
 			func(c *Config) *bool { return &c.AllowPlaintext }),
+		{
+			Key: "server.trusted_proxies", Type: "list of networks",
+			Doc: "Proxies in front, as 10.0.0.0/8 or 192.0.2.7. From them X-Forwarded-For tells the address of a client, the last one there that is not a proxy's, and X-Forwarded-Proto whether it speaks TLS; from anybody else both are ignored.",
+			set: func(c *Config, v string) (err error) { c.TrustedProxies, err = parseNetworks(v); return err },
+			get: func(c *Config) string { return printNetworks(c.TrustedProxies) },
+		},
 		duration("drain_timeout", "30s",
 			"How long requests under way may take to finish after SIGTERM or SIGINT. What is left then is cut off.",
 			func(c *Config) *time.Duration { return &c.DrainTimeout }),
@@ -174,7 +180,7 @@ func lifetimeSettings() []Setting {
 
 func boundSettings() []Setting {
 	return []Setting{
-		size("http.max_header_bytes", "64KiB", "Largest header block of a request.",
+		size("http.max_header_bytes", "64KiB", "Largest header block of a request. Up to 64 KiB more are read to refuse it in the words of the API.",
 			func(c *Config) *int64 { return &c.HTTP.MaxHeaderBytes }),
 		duration("http.read_header_timeout", "10s", "How long a client may take to send the header block.",
 			func(c *Config) *time.Duration { return &c.HTTP.ReadHeaderTimeout }),
@@ -200,5 +206,11 @@ func authSettings() []Setting {
 		text("auth.replay", ReplayLog, "off, log or enforce",
 			"What to do with a request that changes something and whose signature was here within ten minutes: nothing, say so in its audit record, or also refuse it, if it is UploadArchive, DeleteArchive, PurchaseProvisionedCapacity, CreateAccessKey, AssumeRole or GetSessionToken and the first one succeeded.",
 			func(c *Config) *string { return &c.Auth.Replay }),
+		{
+			Key: "auth.failure_limit", Default: "10/100", Type: "number, number/burst or unlimited",
+			Doc: "How many requests a second with an unknown access key or session token are answered as such for each source address, or network of 64 bits for IPv6, and how many at once. Beyond that, refusals that tell whether there is a key are ThrottlingException; requests that are authentic are served.",
+			set: func(c *Config, v string) (err error) { c.Auth.FailureLimit, err = parseRate(v); return err },
+			get: func(c *Config) string { return printRate(c.Auth.FailureLimit) },
+		},
 	}
 }

@@ -169,6 +169,11 @@ func (c *Config) Warnings() []string {
 			all = append(all, "unsigned x-amz headers are allowed without TLS; set auth.unsigned_amz_headers to tls-only unless a proxy ends TLS")
 		}
 	}
+	for _, n := range c.TrustedProxies {
+		if n.Bits() == 0 {
+			all = append(all, fmt.Sprintf("server.trusted_proxies has %s, so every client may say where it comes from; name the proxies alone", n))
+		}
+	}
 	if c.AllowShortRetention {
 		all = append(all, "allow_short_retention is for tests: jobs and uploads may end before clients are done with them")
 	}

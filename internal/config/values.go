@@ -3,6 +3,7 @@ package config
 import (
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
@@ -10,6 +11,7 @@ import (
 
 	"moraine"
 	"moraine/internal/job"
+	"moraine/internal/peer"
 )
 
 // text makes a setting of a string.
@@ -131,6 +133,40 @@ func printRegions(regions []moraine.Region) string {
 		names[i] = string(r)
 	}
 	return strings.Join(names, ",")
+}
+
+// networksMax bounds the list of proxies.
+const networksMax = 100
+
+// parseNetworks reads a list of networks and addresses.
+func parseNetworks(s string) (peer.Proxies, error) {
+	var networks peer.Proxies
+	for item := range strings.SplitSeq(s, ",") {
+		if item = strings.TrimSpace(item); item == "" {
+			continue
+		}
+		n, err := netip.ParsePrefix(item)
+		if at, noNetwork := netip.ParseAddr(item); noNetwork == nil {
+			at = at.Unmap()
+			n, err = at.Prefix(at.BitLen())
+		}
+		switch {
+		case err != nil || n.Addr().Zone() != "" || n.Addr().Is4In6():
+			return nil, fmt.Errorf("%q is not a network; write it as in 10.0.0.0/8, 2001:db8::/48 or 192.0.2.7", item)
+		case len(networks) == networksMax:
+			return nil, fmt.Errorf("there are more than %d networks", networksMax)
+		}
+		networks = append(networks, n.Masked())
+	}
+	return networks, nil
+}
+
+func printNetworks(networks peer.Proxies) string {
+	items := make([]string, len(networks))
+	for i, n := range networks {
+		items[i] = n.String()
+	}
+	return strings.Join(items, ",")
 }
 
 // parseDelays reads one duration for all tiers, or a list of tier=duration.

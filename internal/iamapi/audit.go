@@ -2,7 +2,6 @@ package iamapi
 
 import (
 	"encoding/json"
-	"net/netip"
 	"strings"
 	"time"
 	"unicode"
@@ -11,6 +10,7 @@ import (
 	"moraine"
 	"moraine/internal/arn"
 	"moraine/internal/audit"
+	"moraine/internal/peer"
 	"moraine/internal/sigv4"
 )
 
@@ -21,12 +21,9 @@ const hidden = "HIDDEN_DUE_TO_SECURITY_REASONS"
 // failed, nil if it did not. After an error a call that succeeded must not be
 // reported as a success, although what it did is done.
 func (s *Server) conclude(c *call, result any, e *wireError, err error) error {
-	source := ""
-	if peer, err := netip.ParseAddrPort(c.r.RemoteAddr); err == nil {
-		source = peer.Addr().Unmap().WithZone("").String()
-	}
+	source := c.from.Source
 	known := c.who.Principal.ARN != ""
-	if s.cfg.Audit == nil || !known && !s.cfg.Audit.Admit(source) {
+	if s.cfg.Audit == nil || !known && !s.cfg.Audit.Admit(peer.Network(source)) {
 		return nil
 	}
 	r := audit.NewRecord()

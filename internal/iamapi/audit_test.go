@@ -187,6 +187,7 @@ var steps = [][]string{
 	{"GetAccountSummary"}, {"ListAccountAliases"}, {"ListVirtualMFADevices"},
 	{"ListSSHPublicKeys", "UserName", "alice"}, {"ListMFADevices", "UserName", "alice"}, {"ListSigningCertificates", "UserName", "alice"},
 	{"ListServiceSpecificCredentials", "UserName", "alice"}, {"GetLoginProfile", "UserName", "alice"}, {"DeleteLoginProfile", "UserName", "alice"},
+	{"RevokeRoleSessions", "RoleName", "r"},
 	{"AssumeRole", "RoleArn", "arn:aws:iam::" + here + ":role/r", "RoleSessionName", "session"},
 	{"GetCallerIdentity"}, {"GetSessionToken", "DurationSeconds", "900"},
 	{"DeletePolicy", "PolicyArn", managed}, {"DeleteRole", "RoleName", "r"},

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
-	"net/netip"
 	"net/url"
 	"strconv"
 	"strings"
@@ -15,6 +14,7 @@ import (
 	"moraine/internal/access"
 	"moraine/internal/account"
 	"moraine/internal/audit"
+	"moraine/internal/peer"
 	"moraine/internal/sigv4"
 )
 
@@ -51,6 +51,10 @@ type Config struct {
 	// Claimed tells whom an access key belongs to, for the records of requests
 	// that were not verified. Zero: nobody knows.
 	Claimed func(ctx context.Context, keyID string) (access.Principal, bool)
+	// HeaderBytesMax bounds request line and headers. Zero: 64 KiB.
+	HeaderBytesMax int64
+	// Proxies are those whose word about their clients is taken. Zero: nobody's.
+	Proxies peer.Proxies
 	// BodyWindow is how long a body may take. Zero: 30 s.
 	BodyWindow time.Duration
 }
@@ -62,7 +66,8 @@ type Event struct {
 	Operation string // "" if there is none of the name
 	Account   string // of the signer, "" if not authenticated
 	KeyID     string // access key id, "" if not authenticated
-	Remote    string
+	Remote    string // the other end of the connection
+	Source    string // address of the client, where a trusted proxy told it
 	Status    int
 	Code      string // error code, "" on success
 	BytesIn   int64
@@ -81,6 +86,9 @@ func New(cfg Config) *Server {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
+	if cfg.HeaderBytesMax == 0 {
+		cfg.HeaderBytesMax = 64 << 10
+	}
 	if cfg.BodyWindow == 0 {
 		cfg.BodyWindow = 30 * time.Second
 	}
@@ -94,6 +102,7 @@ type call struct {
 	who    account.Call
 	params url.Values
 	event  *Event
+	from   peer.Client
 	start  time.Time
 
 	noted    bool // its signature is remembered
@@ -121,7 +130,10 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if _, ok := protocols[event.Service]; !ok {
 		event.Service = IAM
 	}
-	c := &call{r: r, event: &event, start: start}
+	c := &call{r: r, event: &event, from: s.cfg.Proxies.Client(r), start: start}
+	if c.from.Forwarded {
+		event.Source = c.from.Source
+	}
 	result, err := s.serve(c, w)
 	if err == nil {
 		err = s.conclude(c, result, nil, nil)
@@ -140,8 +152,8 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		e := toWire(err)
 		event.Code, event.Err = e.code, err
 		body, status = encodeError(c, e), e.status
-		if c.auth == nil && r.ContentLength != 0 {
-			w.Header().Set("Connection", "close") // the body was not read
+		if c.auth == nil && r.ContentLength != 0 || sigv4.Malformed(err) {
+			w.Header().Set("Connection", "close") // the body was not read, or may be no body
 		}
 	}
 	h := w.Header()
@@ -165,6 +177,9 @@ func newRequestID() string {
 
 // serve runs a request up to its result.
 func (s *Server) serve(c *call, w http.ResponseWriter) (any, error) {
+	if err := sigv4.CheckHeaderBlock(c.r, s.cfg.HeaderBytesMax); err != nil {
+		return nil, err
+	}
 	if err := sigv4.CheckTransport(c.r); err != nil {
 		return nil, err
 	}
@@ -177,7 +192,7 @@ func (s *Server) serve(c *call, w http.ResponseWriter) (any, error) {
 	}
 	c.event.Service, c.event.KeyID, c.event.Account = c.auth.Service, c.auth.KeyID, string(principal.Account)
 	c.event.BytesIn = int64(len(c.auth.Body))
-	c.who = account.Call{Principal: principal, Temporary: c.auth.Temporary, Keys: conditionKeys(c)}
+	c.who = account.Call{Principal: principal, KeyID: c.auth.KeyID, Temporary: c.auth.Temporary, Keys: conditionKeys(c)}
 	if err := s.cfg.Throttle.Admit(&principal); err != nil {
 		return nil, err
 	}
@@ -250,11 +265,11 @@ func parameters(c *call) (url.Values, error) {
 // (access-control §4.3).
 func conditionKeys(c *call) map[string]string {
 	keys := map[string]string{
-		"aws:RequestedRegion": c.auth.Region, "aws:SecureTransport": strconv.FormatBool(c.r.TLS != nil),
+		"aws:RequestedRegion": c.auth.Region, "aws:SecureTransport": strconv.FormatBool(c.from.Secure),
 		"aws:PrincipalIsAWSService": "false", "aws:ViaAWSService": "false",
 	}
-	if peer, err := netip.ParseAddrPort(c.r.RemoteAddr); err == nil {
-		keys["aws:SourceIp"] = peer.Addr().Unmap().WithZone("").String()
+	if c.from.Source != "" {
+		keys["aws:SourceIp"] = c.from.Source
 	}
 	for key, header := range map[string]string{"aws:UserAgent": "User-Agent", "aws:Referer": "Referer"} {
 		if value := c.r.Header.Get(header); value != "" {
@@ -280,6 +295,9 @@ func (s *Server) record(ctx context.Context, e *Event) {
 		slog.String("id", e.RequestID), slog.String("op", e.Service+":"+e.Operation), slog.Int("status", e.Status),
 		slog.String("remote", e.Remote), slog.String("key", e.KeyID), slog.Int64("in", e.BytesIn), slog.Int64("out", e.BytesOut),
 		slog.Duration("took", e.Duration),
+	}
+	if e.Source != "" {
+		attrs = append(attrs, slog.String("source", e.Source))
 	}
 	if e.Err != nil {
 		attrs = append(attrs, slog.String("code", e.Code), slog.String("err", e.Err.Error()))

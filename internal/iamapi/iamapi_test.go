@@ -86,6 +86,7 @@ func TestErrors(t *testing.T) {
 		{sigv4.Refuse("A3", "x"), 400, "IncompleteSignature", "Unsupported AWS 'algorithm': 'x'."},
 		{sigv4.Refuse("A13", "x"), 403, "SignatureDoesNotMatch", "x"},
 		{sigv4.Refuse("A14"), 403, "InvalidClientTokenId", "The security token included in the request is invalid."},
+		{sigv4.Refuse("A14b"), 400, "Throttling", "Rate exceeded"},
 		{sigv4.Refuse("A16"), 403, "ExpiredToken", "The security token included in the request is expired"},
 		{sigv4.Refuse("T1"), 400, "ValidationError", "Transfer-Encoding is not supported"},
 		{&account.Error{Code: account.NoSuchEntity, Message: "x"}, 404, "NoSuchEntity", "x"},

@@ -83,6 +83,7 @@ var operations = map[string]handler{
 	"iam:UpdateRoleDescription":         (*Server).updateRoleDescription,
 	"iam:DeleteRole":                    drop(role),
 	"iam:UpdateAssumeRolePolicy":        (*Server).updateAssumeRolePolicy,
+	"iam:RevokeRoleSessions":            (*Server).revokeRoleSessions,
 	"iam:PutRolePolicy":                 putInline(role),
 	"iam:GetRolePolicy":                 getInline(role),
 	"iam:DeleteRolePolicy":              deleteInline(role),
@@ -320,7 +321,7 @@ func (s *Server) assumeRole(c *call) (any, error) {
 	}
 	in := account.AssumeRole{
 		RoleARN: c.get("RoleArn"), SessionName: c.get("RoleSessionName"), Policy: c.get("Policy"), Tags: c.tags("Tags"),
-		ExternalID: c.get("ExternalId"), SourceIdentity: c.get("SourceIdentity"),
+		Transitive: c.list("TransitiveTagKeys"), ExternalID: c.get("ExternalId"), SourceIdentity: c.get("SourceIdentity"),
 	}
 	if d != nil {
 		in.Duration = max(*d, time.Second) // zero is not the default here

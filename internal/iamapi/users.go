@@ -231,6 +231,12 @@ func (s *Server) updateAssumeRolePolicy(c *call) (any, error) {
 	return nil, s.cfg.Accounts.SetTrust(c.r.Context(), c.who, c.named(role), c.get("PolicyDocument"))
 }
 
+// revokeRoleSessions is an operation of ours: IAM has none for it.
+func (s *Server) revokeRoleSessions(c *call) (any, error) {
+	before, err := s.cfg.Accounts.RevokeSessions(c.r.Context(), c.who, c.named(role))
+	return struct{ RevokeBefore string }{stamp(before)}, err
+}
+
 func (s *Server) createPolicy(c *call) (any, error) {
 	m, err := s.cfg.Accounts.CreatePolicy(c.r.Context(), c.who, account.NewPolicy{
 		Name: c.get("PolicyName"), Path: c.get("Path"), Text: c.get("PolicyDocument"), Description: c.get("Description"), Tags: c.tags("Tags"),

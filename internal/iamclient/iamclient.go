@@ -1,5 +1,5 @@
-// Package iamclient asks a server for operations on users, keys and policies
-// by the same IAM API that every other client uses.
+// Package iamclient asks a server for operations on users, keys, policies and
+// roles by the same IAM API that every other client uses.
 //
 // It knows the query protocol, its XML and how to sign. It must not know files,
 // flags or what the operations mean.

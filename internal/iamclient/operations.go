@@ -144,3 +144,11 @@ func (c *Client) Policies(ctx context.Context, user string) ([]string, error) {
 func (c *Client) DeletePolicy(ctx context.Context, user, name string) error {
 	return c.call(ctx, "DeleteUserPolicy", nil, "UserName", user, "PolicyName", name)
 }
+
+// RevokeSessions ends all sessions of a role that have begun, and returns the
+// instant before which they began.
+func (c *Client) RevokeSessions(ctx context.Context, role string) (before string, err error) {
+	var out struct{ RevokeRoleSessionsResult struct{ RevokeBefore string } }
+	err = c.call(ctx, "RevokeRoleSessions", &out, "RoleName", role)
+	return out.RevokeRoleSessionsResult.RevokeBefore, err
+}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"log/slog"
+	"runtime"
 	"sync"
 	"testing"
 	"time"
@@ -36,7 +37,21 @@ func (m *mailbox) Deliver(_ context.Context, message moraine.Message) error {
 func (h *house) deliver(m *mailbox) []moraine.Message {
 	h.t.Helper()
 	s := notify.New(notify.Config{Meta: h.rows, Targets: map[string]notify.Sink{vaultTopic: m}, Owner: "one", Now: h.now})
-	if _, err := s.Deliver(h.t.Context()); err != nil {
+	ctx, cancel := context.WithCancel(h.t.Context())
+	ended := make(chan error)
+	go func() { ended <- s.Run(ctx) }()
+	for due := true; due; runtime.Gosched() {
+		err := h.rows.View(h.t.Context(), func(tx meta.Tx) error {
+			at, some, err := tx.Outbox().NextDue()
+			due = some && !at.After(h.now())
+			return err
+		})
+		if err != nil {
+			h.t.Fatal(err)
+		}
+	}
+	cancel()
+	if err := <-ended; err != nil {
 		h.t.Fatal(err)
 	}
 	return m.got

@@ -11,12 +11,13 @@ import (
 	"moraine/internal/meta"
 )
 
-// Bounds of the engine. A lease is longer than an attempt and the commit after
-// it, so that a process that died holds a message no longer than leaseTime.
+// Bounds of the engine. A lease is longer than a message may wait in its lane,
+// its attempt and the commit after it; a process that died holds a message no
+// longer than that.
 const (
-	batchMax       = 8 // messages delivered at the same time
+	claimMax       = laneMax + queueMax // messages claimed in one transaction
 	attemptTimeout = 5 * time.Second
-	leaseTime      = 30 * time.Second
+	leaseTime      = 2 * time.Minute
 	pauseMax       = time.Minute // between looks when nothing is known to be due
 	retryPause     = time.Second // after the store failed
 
@@ -24,8 +25,6 @@ const (
 	backoffMax = time.Hour
 	triesTime  = 24 * time.Hour // after the first attempt
 
-	// keptTime is how long messages that nobody got are kept.
-	keptTime  = 30 * 24 * time.Hour
 	pruneTime = time.Hour // between looks for older ones
 	pruneMax  = 200       // in one transaction
 
@@ -37,13 +36,15 @@ const (
 // the attempts under way have ended; a message whose attempt was cut off is
 // delivered by the next process.
 func (s *Service) Run(ctx context.Context) error {
+	var attempts sync.WaitGroup
+	defer attempts.Wait()
 	var pruned time.Time
 	for ctx.Err() == nil {
 		if now := s.now(); now.Sub(pruned) >= pruneTime {
 			s.logFailure(ctx, "old messages were not removed", s.Prune(ctx))
 			pruned = now
 		}
-		timer := time.NewTimer(s.round(ctx))
+		timer := time.NewTimer(s.round(ctx, &attempts))
 		select {
 		case <-ctx.Done():
 		case <-s.wake:
@@ -60,10 +61,9 @@ func (s *Service) logFailure(ctx context.Context, message string, err error) {
 	}
 }
 
-// round delivers a batch and returns how long nothing more is expected to
-// happen.
-func (s *Service) round(ctx context.Context) time.Duration {
-	n, err := s.Deliver(ctx)
+// round begins attempts and returns how long nothing more is expected to happen.
+func (s *Service) round(ctx context.Context, attempts *sync.WaitGroup) time.Duration {
+	n, err := s.dispatch(ctx, attempts)
 	if err != nil {
 		s.logFailure(ctx, "delivery of messages stopped early", err)
 		return retryPause
@@ -90,41 +90,86 @@ func (s *Service) nextDue(ctx context.Context) (at time.Time, some bool, err err
 	return at, some, err
 }
 
-// Deliver tries a batch of the messages that are due, at the same time, and
-// returns how many it took.
-func (s *Service) Deliver(ctx context.Context) (int, error) {
+// dispatch takes messages that are due, begins attempts on those for which their
+// lanes have room, and returns how many it took.
+func (s *Service) dispatch(ctx context.Context, attempts *sync.WaitGroup) (int, error) {
 	now := s.now()
 	if at, some, err := s.nextDue(ctx); err != nil || !some || at.After(now) {
 		return 0, err
 	}
-	var batch []moraine.Message
-	err := s.cfg.Meta.Update(ctx, func(tx meta.Tx) (err error) {
-		batch, err = tx.Outbox().Claim(s.cfg.Owner, now, now.Add(leaseTime), batchMax)
-		return err
+	var p plan
+	err := s.cfg.Meta.Update(ctx, func(tx meta.Tx) error {
+		batch, err := tx.Outbox().Claim(s.cfg.Owner, now, now.Add(leaseTime), claimMax)
+		if err != nil {
+			return err
+		}
+		p = s.plan(batch, now)
+		for _, m := range p.rest {
+			if err := tx.Outbox().Save(m); err != nil {
+				return err
+			}
+		}
+		return nil
 	})
+	// Durable: the leases, and the rows put back. A crash on the next line
+	// leaves messages leased that nobody tries until the lease is over.
 	if err != nil {
 		return 0, err
 	}
-	errs := make([]error, len(batch))
-	var attempts sync.WaitGroup
-	for i, m := range batch {
-		attempts.Go(func() { errs[i] = s.attempt(ctx, m) })
+	for _, topic := range p.unrouted {
+		s.nameUnrouted(ctx, topic)
 	}
-	attempts.Wait()
-	return len(batch), errors.Join(errs...)
+	for topic, way := range p.prospects {
+		s.lanes[topic].keep(way.horizon)
+	}
+	for _, m := range p.accepted {
+		if l := s.lanes[m.Topic]; l.enter(m, now) {
+			attempts.Go(func() { s.work(ctx, l, m) })
+		}
+	}
+	return len(p.accepted) + len(p.rest), nil
+}
+
+// work tries a message, and after it those that wait in its lane.
+func (s *Service) work(ctx context.Context, l *lane, m moraine.Message) {
+	for ok := true; ok; {
+		began := s.now()
+		if began.Before(m.Next) { // else the lease is over, and it is anybody's
+			s.logFailure(ctx, "what came of a message was not recorded", s.attempt(ctx, l.sink, m))
+		}
+		if ctx.Err() != nil {
+			s.logFailure(context.WithoutCancel(ctx), "messages that were to wait were not put back", s.putBack(ctx, l.drain()))
+			return
+		}
+		now := s.now()
+		m, ok = l.next(now, now.Sub(began))
+	}
+	s.Wake() // there is room
+}
+
+// putBack gives up messages that were claimed and not tried, so that the next
+// process need not wait for the end of their lease.
+func (s *Service) putBack(ctx context.Context, list []moraine.Message) error {
+	if len(list) == 0 {
+		return nil
+	}
+	return s.cfg.Meta.Update(context.WithoutCancel(ctx), func(tx meta.Tx) error {
+		for _, m := range list {
+			err := s.held(tx, m.ID, func() error {
+				m.Next, m.LeaseOwner = s.now(), ""
+				return tx.Outbox().Save(m)
+			})
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 }
 
 // attempt delivers one message and records what came of it. The error is of the
 // store.
-func (s *Service) attempt(ctx context.Context, m moraine.Message) error {
-	sink := s.cfg.Targets[m.Topic]
-	if sink == nil {
-		s.nameUnrouted(ctx, m.Topic)
-		return s.settle(ctx, m, func(row moraine.Message) moraine.Message {
-			row.State, row.Next = moraine.MessageUnrouted, time.Time{}
-			return row
-		})
-	}
+func (s *Service) attempt(ctx context.Context, sink Sink, m moraine.Message) error {
 	limited, cancel := context.WithTimeout(ctx, attemptTimeout)
 	defer cancel()
 	err := sink.Deliver(limited, m)
@@ -173,27 +218,29 @@ func backoff(attempts int64, jitter float64) time.Duration {
 func (s *Service) settle(ctx context.Context, m moraine.Message, change func(moraine.Message) moraine.Message) error {
 	next := change(m)
 	next.LeaseOwner = ""
-	return s.held(ctx, m.ID, func(tx meta.Tx) error { return tx.Outbox().Save(next) })
+	return s.cfg.Meta.Update(context.WithoutCancel(ctx), func(tx meta.Tx) error {
+		return s.held(tx, m.ID, func() error { return tx.Outbox().Save(next) })
+	})
 }
 
 // forget drops the row of a message that was delivered.
 func (s *Service) forget(ctx context.Context, m moraine.Message) error {
-	return s.held(ctx, m.ID, func(tx meta.Tx) error { return tx.Outbox().Drop(m.ID) })
+	return s.cfg.Meta.Update(context.WithoutCancel(ctx), func(tx meta.Tx) error {
+		return s.held(tx, m.ID, func() error { return tx.Outbox().Drop(m.ID) })
+	})
 }
 
-// held runs fn in a transaction in which this process holds the message, or not
-// at all if it does not: then somebody else tries it.
-func (s *Service) held(ctx context.Context, id moraine.MessageID, fn func(tx meta.Tx) error) error {
-	return s.cfg.Meta.Update(context.WithoutCancel(ctx), func(tx meta.Tx) error {
-		row, err := tx.Outbox().Get(id)
-		if errors.Is(err, meta.ErrNotFound) || err == nil && (row.State != moraine.MessagePending || row.LeaseOwner != s.cfg.Owner) {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		return fn(tx)
-	})
+// held runs fn if this process holds the message, or not at all if it does not:
+// then somebody else tries it.
+func (s *Service) held(tx meta.Tx, id moraine.MessageID, fn func() error) error {
+	row, err := tx.Outbox().Get(id)
+	if errors.Is(err, meta.ErrNotFound) || err == nil && (row.State != moraine.MessagePending || row.LeaseOwner != s.cfg.Owner) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return fn()
 }
 
 // nameUnrouted logs a topic without a target, once.

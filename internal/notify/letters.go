@@ -3,6 +3,7 @@ package notify
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"moraine"
@@ -67,11 +68,20 @@ func (s *Service) Retry(ctx context.Context, id moraine.MessageID) error {
 	return err
 }
 
+// RemovedAt is when a message that nobody gets is removed, at the earliest; zero
+// while it may still be delivered.
+func (s *Service) RemovedAt(m moraine.Message) time.Time {
+	if m.State == moraine.MessagePending {
+		return time.Time{}
+	}
+	return m.Created.Add(s.cfg.Retention)
+}
+
 // Prune removes messages that nobody got and nobody asked about for so long that
 // nobody will: without a bound, clients that name topics of their own would fill
-// the outbox.
+// the outbox. It logs each.
 func (s *Service) Prune(ctx context.Context) error {
-	limit := s.now().Add(-keptTime)
+	limit := s.now().Add(-s.cfg.Retention)
 	for _, state := range []moraine.MessageState{moraine.MessageUnrouted, moraine.MessageDead} {
 		for {
 			n, err := s.pruneSome(ctx, state, limit)
@@ -92,18 +102,32 @@ func (s *Service) pruneSome(ctx context.Context, state moraine.MessageState, lim
 	if err != nil || len(list) == 0 || list[0].Created.After(limit) {
 		return 0, err
 	}
+	old := slices.DeleteFunc(list, func(m moraine.Message) bool { return m.Created.After(limit) })
+	var gone []moraine.Message
 	err = s.cfg.Meta.Update(ctx, func(tx meta.Tx) error {
-		n = 0
-		for _, m := range list {
-			if m.Created.After(limit) {
+		gone = nil
+		for _, m := range old {
+			// An operator may have put it back meanwhile.
+			switch row, err := tx.Outbox().Get(m.ID); {
+			case errors.Is(err, meta.ErrNotFound), err == nil && row.State != state:
 				continue
-			}
-			if err := tx.Outbox().Drop(m.ID); err != nil && !errors.Is(err, meta.ErrNotFound) {
+			case err != nil:
 				return err
 			}
-			n++
+			if err := tx.Outbox().Drop(m.ID); err != nil {
+				return err
+			}
+			gone = append(gone, m)
 		}
 		return nil
 	})
-	return n, err
+	if err != nil {
+		return 0, err
+	}
+	for _, m := range gone {
+		s.cfg.Removed(m)
+		s.cfg.Log.WarnContext(ctx, "message removed that nobody got", "message", m.ID, "state", string(m.State), "topic", m.Topic,
+			"job", m.Job, "created", m.Created, "err", m.Error)
+	}
+	return len(old), nil
 }

@@ -25,6 +25,9 @@ type Sink interface {
 	Deliver(ctx context.Context, m moraine.Message) error
 }
 
+// RetentionDefault is how long messages that nobody got are kept.
+const RetentionDefault = 30 * 24 * time.Hour
+
 // Config is what a Service is made of.
 type Config struct {
 	Meta    meta.Store       // required
@@ -32,6 +35,12 @@ type Config struct {
 	Owner   string           // required to run; names this process in leases, never reused
 	Now     func() time.Time // zero: time.Now
 	Log     *slog.Logger     // zero: discard
+	// Retention is how long messages that nobody got are kept after they were
+	// made. Zero: thirty days.
+	Retention time.Duration
+	// Removed hears of each message that is removed because nobody got it. Zero:
+	// nobody does.
+	Removed func(moraine.Message)
 	// Jitter is a random number from 0 to 1, the greater the later the next
 	// attempt. Zero: rand.Float64.
 	Jitter func() float64
@@ -39,8 +48,9 @@ type Config struct {
 
 // Service delivers messages. Its methods may be called at the same time.
 type Service struct {
-	cfg  Config
-	wake chan struct{} // holds one token when the engine should look again
+	cfg   Config
+	lanes map[string]*lane // by ARN of the topic; never changes
+	wake  chan struct{}    // holds one token when the engine should look again
 
 	mu       sync.Mutex      // guards unrouted
 	unrouted map[string]bool // topics without a target that the log has named
@@ -57,7 +67,17 @@ func New(cfg Config) *Service {
 	if cfg.Jitter == nil {
 		cfg.Jitter = rand.Float64
 	}
-	return &Service{cfg: cfg, wake: make(chan struct{}, 1), unrouted: make(map[string]bool)}
+	if cfg.Retention == 0 {
+		cfg.Retention = RetentionDefault
+	}
+	if cfg.Removed == nil {
+		cfg.Removed = func(moraine.Message) {}
+	}
+	lanes := make(map[string]*lane, len(cfg.Targets))
+	for topic, sink := range cfg.Targets {
+		lanes[topic] = newLane(sink)
+	}
+	return &Service{cfg: cfg, lanes: lanes, wake: make(chan struct{}, 1), unrouted: make(map[string]bool)}
 }
 
 // now is the instant of an event: UTC, whole milliseconds.

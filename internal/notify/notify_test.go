@@ -103,12 +103,27 @@ func (h *house) must(err error) {
 
 func (h *house) add(topic string) moraine.MessageID {
 	h.t.Helper()
-	m := moraine.Message{
-		ID: moraine.NewMessageID(h.now()), Topic: topic, Source: "arn", Event: moraine.ArchiveRetrievalCompleted, Job: "job",
-		Body: "{}", State: moraine.MessagePending, Created: h.now(), Next: h.now(),
-	}
-	h.must(h.rows.Update(h.t.Context(), func(tx meta.Tx) error { return tx.Outbox().Save(m) }))
-	return m.ID
+	return h.addMany(topic, 1)[0]
+}
+
+// addMany adds messages in one transaction.
+func (h *house) addMany(topic string, n int) []moraine.MessageID {
+	h.t.Helper()
+	ids := make([]moraine.MessageID, n)
+	h.must(h.rows.Update(h.t.Context(), func(tx meta.Tx) error {
+		for i := range ids {
+			ids[i] = moraine.NewMessageID(h.now())
+			err := tx.Outbox().Save(moraine.Message{
+				ID: ids[i], Topic: topic, Source: "arn", Event: moraine.ArchiveRetrievalCompleted, Job: "job",
+				Body: "{}", State: moraine.MessagePending, Created: h.now(), Next: h.now(),
+			})
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	}))
+	return ids
 }
 
 func (h *house) deliver(want int) {
@@ -218,7 +233,7 @@ func TestUnrouted(t *testing.T) {
 	if n := strings.Count(h.log.String(), "without a target"); n != 1 {
 		t.Errorf("the topic is logged %d times:\n%s", n, h.log)
 	}
-	h.advance(notify.KeptTime - time.Millisecond)
+	h.advance(notify.RetentionDefault - time.Millisecond)
 	h.must(h.Prune(t.Context()))
 	if m := h.row(kept[0]); m.State != moraine.MessageUnrouted {
 		t.Error("a message was removed early")
@@ -291,18 +306,17 @@ func TestTakenOver(t *testing.T) {
 	}
 }
 
-// TestRun delivers more than a batch from the loop, and stops.
+// TestRun delivers more than a lane holds from the loop, each message once, and
+// stops.
 func TestRun(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
-	const many = 50
-	for range many {
-		h.add(topic)
-	}
+	const many = 150
+	h.addMany(topic, many)
 	all := make(chan struct{})
 	var mu sync.Mutex
 	seen := make(map[moraine.MessageID]bool)
-	s := notify.New(notify.Config{Meta: h.rows, Owner: "run", Now: h.now, Targets: map[string]notify.Sink{
+	s := notify.New(notify.Config{Meta: h.rows, Owner: "run", Now: time.Now, Targets: map[string]notify.Sink{
 		topic: deliverFunc(func(_ context.Context, m moraine.Message) error {
 			mu.Lock()
 			defer mu.Unlock()

@@ -3,7 +3,8 @@ package policy
 // Bindings remembers, for each ARN of a user, role or session in a document,
 // the unique id of that user or role when the document was stored; an empty id
 // means that its account was not known then (access-control §2.1). An ARN
-// that is not in the table names nobody in an Allow.
+// without an id names nobody in an Allow: who first came to bear the name later
+// cannot be told from who bears it now.
 type Bindings map[string]string
 
 // Lookup finds the unique id of the user or role a principal's ARN or unique

@@ -149,11 +149,11 @@ func (p *principal) matchAccount(caller *Principal) class {
 
 // agrees compares the entry with the ARN and the id of a caller.
 func (p *principal) agrees(name, id string, b Bindings, e Effect) bool {
-	bound, known := b[p.text]
+	bound := b[p.text]
 	if e == Deny {
 		return name == p.text || bound != "" && bound == id
 	}
-	return name == p.text && known && (bound == "" || bound == id)
+	return name == p.text && bound != "" && bound == id
 }
 
 // agreesSession compares the entry with a session. Its ARN is bound to the id

@@ -28,6 +28,16 @@ func (o Offline) CreateAccount(ctx context.Context, id moraine.AccountID) (root 
 	return root, err
 }
 
+// ResetRoot replaces the root keys of an account with a new one, which is
+// returned this once.
+func (o Offline) ResetRoot(ctx context.Context, id moraine.AccountID) (root account.Root, err error) {
+	err = o.accounts(ctx, func(s *account.Service) error {
+		root, err = s.ResetRoot(ctx, id)
+		return err
+	})
+	return root, err
+}
+
 // accounts runs fn on the identities of the directory.
 func (o Offline) accounts(ctx context.Context, fn func(*account.Service) error) (err error) {
 	if o.Log == nil {

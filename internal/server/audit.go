@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"net/http"
 	"os"
 
 	"moraine/internal/access"
@@ -11,6 +12,7 @@ import (
 	"moraine/internal/audit"
 	"moraine/internal/config"
 	"moraine/internal/disk"
+	"moraine/internal/peer"
 	"moraine/internal/policy"
 	"moraine/internal/sigv4"
 )
@@ -62,12 +64,24 @@ func closeAudit(log *audit.Log) error {
 	return log.Close()
 }
 
-// newThrottle makes the limit on each principal; nil if there is none.
-func newThrottle(cfg config.Config, opts Options) *access.Throttle {
-	if !cfg.RateLimit.On() {
+// newThrottle makes a limit by the system clock; nil if there is none.
+func newThrottle(limit config.RateLimit, opts Options) *access.Throttle {
+	if !limit.On() {
 		return nil
 	}
-	return access.NewThrottle(cfg.RateLimit.PerSecond, cfg.RateLimit.Burst, opts.system)
+	return access.NewThrottle(limit.PerSecond, limit.Burst, opts.system)
+}
+
+// tooMany returns what limits the failures of each source, for all verifiers
+// together.
+func tooMany(cfg config.Config, failures *access.Throttle) func(*http.Request, bool) bool {
+	return func(r *http.Request, unknown bool) bool {
+		source := peer.Network(cfg.TrustedProxies.Client(r).Source)
+		if unknown {
+			return !failures.Spend(source)
+		}
+		return !failures.Left(source)
+	}
 }
 
 // claimed returns a function that tells whom a long-term key belongs to, for

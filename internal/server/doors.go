@@ -21,6 +21,11 @@ const (
 	cutTimeout        = 10 * time.Second
 )
 
+// headerSlack is how much more than http.max_header_bytes is read of a header
+// block, so that the API refuses it in its own words before net/http does in
+// plain text.
+const headerSlack = 64 << 10
+
 // doors are the listeners and the HTTP servers behind them.
 type doors struct {
 	api, admin net.Listener // admin is nil if there is none
@@ -66,7 +71,7 @@ func (d *doors) serve(n *node, cfg config.Config, log *slog.Logger) {
 		Handler:           d.requests.wrap(n.api),
 		ReadHeaderTimeout: cfg.HTTP.ReadHeaderTimeout,
 		IdleTimeout:       idleTimeout,
-		MaxHeaderBytes:    int(cfg.HTTP.MaxHeaderBytes),
+		MaxHeaderBytes:    int(cfg.HTTP.MaxHeaderBytes) + headerSlack,
 		BaseContext:       func(net.Listener) context.Context { return base },
 		ErrorLog:          complaints,
 	}

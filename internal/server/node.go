@@ -36,6 +36,7 @@ type node struct {
 	audit    *audit.Log       // nil for none
 	throttle *access.Throttle // nil for none
 	replays  *sigv4.Replays   // nil for none
+	tooMany  func(r *http.Request, unknown bool) bool
 	api      http.Handler
 	clock    *clock.Clock
 	process  string      // what the lock of the data directory says about this process
@@ -60,14 +61,18 @@ func newNode(cfg config.Config, opts Options, d *data, s *stores, id identity, c
 		InventoryInterval: cfg.InventoryInterval, Retention: cfg.UploadRetention, OrphanGrace: cfg.OrphanGrace,
 		Hastened: func() { n.jobs.Wake() }, Notice: s.audit.Service,
 	})
-	n.notify = notify.New(notify.Config{Meta: s.rows, Targets: sinks, Owner: rand.Text(), Now: opts.Now, Log: opts.Log})
+	n.notify = notify.New(notify.Config{
+		Meta: s.rows, Targets: sinks, Owner: rand.Text(), Now: opts.Now, Log: opts.Log,
+		Retention: cfg.Notify.Retention, Removed: func(m moraine.Message) { n.metrics.Removed(m) },
+	})
 	n.jobs = job.New(job.Config{
 		Meta: s.rows, Blobs: blobs, Pending: pending, Access: authority, Now: opts.Now, Log: opts.Log,
 		Owner: rand.Text(), Delays: cfg.JobDelay, Finished: n.notify.Wake,
 		InventoryInterval: cfg.InventoryInterval, Retention: cfg.JobRetention,
 		FreeTier: cfg.FreeTier, Scarcity: cfg.Scarcity,
 	})
-	n.audit, n.throttle, n.replays = s.audit, newThrottle(cfg, opts), newReplays(cfg, opts)
+	n.audit, n.throttle, n.replays = s.audit, newThrottle(cfg.RateLimit, opts), newReplays(cfg, opts)
+	n.tooMany = tooMany(cfg, newThrottle(cfg.Auth.FailureLimit, opts))
 	n.metrics = adminapi.NewMetrics(adminapi.Sources{
 		Fsyncs:   func() int64 { return d.fsys.Syncs() + int64(s.rows.Commits()) },
 		DiskFree: func() (int64, error) { return disk.Free(d.dir) },
@@ -120,9 +125,11 @@ func newIAM(cfg config.Config, opts Options, n *node) http.Handler {
 			Keys: n.accounts, Now: opts.system, Services: []string{iamapi.IAM, iamapi.STS},
 			Regions: identityRegions(cfg),
 			MaxSkew: cfg.Auth.AdminMaxSkew, UnsignedHeaders: unsigned(cfg.Auth.UnsignedAmzHeaders),
-			MaxBody: iamapi.BodyMax, Debug: cfg.Auth.DebugSignature,
+			MaxBody: iamapi.BodyMax, Debug: cfg.Auth.DebugSignature, Secure: cfg.TrustedProxies.Secure,
+			TooMany: n.tooMany,
 		}),
-		Log: opts.Log, Observe: n.observeIAM, BodyWindow: config.BodyRateWindow,
+		Proxies: cfg.TrustedProxies, HeaderBytesMax: cfg.HTTP.MaxHeaderBytes,
+		Log: opts.Log, Observe: n.observeIAM, BodyWindow: opts.bodyWindow,
 		Audit: n.audit, Throttle: n.throttle, Replays: n.replays, Claimed: claimed(n.accounts),
 	})
 }
@@ -134,11 +141,13 @@ func newAPI(cfg config.Config, opts Options, n *node) http.Handler {
 		Verifier: sigv4.New(sigv4.Config{
 			Keys: n.accounts, Now: opts.system, Services: []string{"glacier"}, Regions: regionNames(cfg),
 			MaxSkew: cfg.Auth.MaxSkew, UnsignedHeaders: unsigned(cfg.Auth.UnsignedAmzHeaders),
-			MaxBody: cfg.HTTP.MaxJSONBody, Debug: cfg.Auth.DebugSignature,
+			MaxBody: cfg.HTTP.MaxJSONBody, Debug: cfg.Auth.DebugSignature, Secure: cfg.TrustedProxies.Secure,
+			TooMany: n.tooMany,
 		}),
+		Proxies: cfg.TrustedProxies, HeaderBytesMax: cfg.HTTP.MaxHeaderBytes,
 		Now: opts.Now, Log: opts.Log, Observe: n.observe, Hinder: n.hindrance.hinder,
 		Audit: n.audit, Throttle: n.throttle, Replays: n.replays, Claimed: claimed(n.accounts),
-		BodyRateMin: cfg.HTTP.MinBodyRate, BodyWindow: config.BodyRateWindow,
+		BodyRateMin: cfg.HTTP.MinBodyRate, BodyWindow: opts.bodyWindow,
 	})
 }
 

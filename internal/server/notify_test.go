@@ -97,7 +97,10 @@ func TestMessages(t *testing.T) {
 
 	o := server.Offline{Data: dir}
 	var kept []moraine.Message
-	err := o.Messages(t.Context(), func(m moraine.Message) error {
+	err := o.Messages(t.Context(), time.Hour, func(m moraine.Message, removed time.Time) error {
+		if want := m.Created.Add(time.Hour); m.State == moraine.MessageUnrouted && !removed.Equal(want) {
+			t.Errorf("removed at %v, want %v", removed, want)
+		}
 		if m.Topic != topicPrefix+"done" { // which the end of the server may have cut off from its answer
 			kept = append(kept, m)
 		}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"time"
 
 	"moraine"
 	"moraine/internal/clock"
@@ -12,18 +13,22 @@ import (
 	"moraine/internal/notify"
 )
 
-// Messages calls fn for each message of the outbox that was not delivered.
-func (o Offline) Messages(ctx context.Context, fn func(moraine.Message) error) error {
-	return o.outbox(ctx, func(s *notify.Service) error { return s.Each(ctx, fn) })
+// Messages calls fn for each message of the outbox that was not delivered, with
+// the time when it is removed if it is kept for so long; zero if it may still be
+// delivered.
+func (o Offline) Messages(ctx context.Context, retention time.Duration, fn func(m moraine.Message, removed time.Time) error) error {
+	return o.outbox(ctx, retention, func(s *notify.Service) error {
+		return s.Each(ctx, func(m moraine.Message) error { return fn(m, s.RemovedAt(m)) })
+	})
 }
 
 // RetryMessage makes a message due at the next start.
 func (o Offline) RetryMessage(ctx context.Context, id moraine.MessageID) error {
-	return o.outbox(ctx, func(s *notify.Service) error { return s.Retry(ctx, id) })
+	return o.outbox(ctx, 0, func(s *notify.Service) error { return s.Retry(ctx, id) })
 }
 
 // outbox runs fn on the messages of the directory.
-func (o Offline) outbox(ctx context.Context, fn func(*notify.Service) error) (err error) {
+func (o Offline) outbox(ctx context.Context, retention time.Duration, fn func(*notify.Service) error) (err error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
@@ -43,5 +48,5 @@ func (o Offline) outbox(ctx context.Context, fn func(*notify.Service) error) (er
 	if err != nil {
 		return err
 	}
-	return fn(notify.New(notify.Config{Meta: rows, Now: clk.Now, Log: o.Log}))
+	return fn(notify.New(notify.Config{Meta: rows, Now: clk.Now, Log: o.Log, Retention: retention}))
 }

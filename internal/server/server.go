@@ -31,7 +31,8 @@ type Options struct {
 	Reload  <-chan os.Signal     // each value means: read the certificate again
 	Version string               // for metrics
 
-	system func() time.Time // Now as given, where Now has become the server's clock
+	system     func() time.Time // Now as given, where Now has become the server's clock
+	bodyWindow time.Duration    // over which the pace of a body is taken; zero: config.BodyRateWindow
 }
 
 func (o *Options) fill() {
@@ -43,6 +44,9 @@ func (o *Options) fill() {
 	}
 	if o.Now == nil {
 		o.Now = time.Now
+	}
+	if o.bodyWindow == 0 {
+		o.bodyWindow = config.BodyRateWindow
 	}
 	o.system = o.Now
 }

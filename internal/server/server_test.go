@@ -101,19 +101,23 @@ type running struct {
 }
 
 // start runs a server and waits until it serves.
-func start(t testing.TB, cfg config.Config) *running {
+func start(t testing.TB, cfg config.Config, change ...func(*server.Options)) *running {
 	t.Helper()
-	return startWith(t, cfg, server.Options{})
+	return startWith(t, cfg, server.Options{}, change...)
 }
 
 // startWith is start with the clocks of opts.
-func startWith(t testing.TB, cfg config.Config, opts server.Options) *running {
+func startWith(t testing.TB, cfg config.Config, opts server.Options, change ...func(*server.Options)) *running {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	r := &running{reload: make(chan os.Signal), cancel: cancel, done: make(chan error, 1)}
 	out := new(watcher)
+	opts.Out, opts.Log = out, slog.New(slog.NewTextHandler(&r.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	opts.Reload, opts.Version = r.reload, "test"
+	for _, fn := range change {
+		fn(&opts)
+	}
 	go func() {
-		opts.Out, opts.Log, opts.Reload, opts.Version = out, slog.New(slog.NewTextHandler(&r.log, nil)), r.reload, "test"
 		err := server.Run(ctx, cfg, opts)
 		if err != nil {
 			out.Write([]byte("Try it: it failed: " + err.Error()))

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -103,6 +104,27 @@ func appendValue(dst []byte, value string) []byte {
 		dst = append(dst, c)
 	}
 	return dst
+}
+
+// concealed are the headers and parameters whose values nobody is shown.
+var concealed = []string{"Authorization", "Cookie", "X-Amz-Security-Token", "X-Amz-Signature"}
+
+// shown returns m as clients and logs may see it.
+func (m *message) shown() *message {
+	other := *m
+	other.header = m.header.Clone()
+	for _, name := range concealed {
+		if _, ok := other.header[name]; ok {
+			other.header[name] = []string{redacted}
+		}
+	}
+	other.params = slices.Clone(m.params)
+	for i, p := range other.params {
+		if slices.Contains(concealed, p.name) {
+			other.params[i].value = redacted
+		}
+	}
+	return &other
 }
 
 // headerKeys saves http.CanonicalHeaderKey an allocation for the names that

@@ -1,6 +1,7 @@
 package sigv4
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"strings"
@@ -10,8 +11,9 @@ import (
 // the cause, when there is one, may not.
 type Error struct {
 	// Row names the line of the catalogue in access-control §1.11, "A7". The
-	// names T10 (non-ASCII header), T11 (header or query limits) and A2c
-	// (presigned request with a body) are this package's own.
+	// names T10 (non-ASCII header), T11 (header or query limits), A2c
+	// (presigned request with a body) and A14b (too many of A14) are this
+	// package's own.
 	Row     string
 	Code    string // Glacier's name for the error
 	Status  int    // HTTP status
@@ -24,6 +26,14 @@ func (e *Error) Error() string { return e.Code + ": " + e.Message }
 // Unwrap returns the private cause, such as the error of a broken connection.
 func (e *Error) Unwrap() error { return e.cause }
 
+// Malformed reports whether err is a transport refusal. What follows such a
+// request on its connection cannot be trusted to be a request, so the
+// connection must be closed.
+func Malformed(err error) bool {
+	var refusal *Error
+	return errors.As(err, &refusal) && strings.HasPrefix(refusal.Row, "T")
+}
+
 // Codes of the catalogue.
 const (
 	codeAccessDenied     = "AccessDeniedException"
@@ -34,6 +44,7 @@ const (
 	codeMissingParameter = "MissingParameterValueException"
 	codeMissingToken     = "MissingAuthenticationTokenException"
 	codeSignature        = "InvalidSignatureException"
+	codeThrottling       = "ThrottlingException"
 	codeTimeout          = "RequestTimeoutException"
 	codeUnrecognized     = "UnrecognizedClientException"
 )
@@ -55,6 +66,7 @@ var rows = map[string]row{
 	"T5":  {http.StatusBadRequest, codeBadRequest, "Invalid query string"},
 	"T6":  {http.StatusBadRequest, codeBadRequest, "Request body too large"},
 	"T7":  {http.StatusRequestTimeout, codeTimeout, "Request timed out."},
+	"T8":  {http.StatusRequestHeaderFieldsTooLarge, codeBadRequest, "Request header fields are too large"},
 	"T9":  {http.StatusBadRequest, codeMissingParameter, "Required parameter missing: Content-Length"},
 	"T10": {http.StatusBadRequest, codeInvalidParameter, "Invalid %s: value must be printable ASCII"},
 	"T11": {http.StatusBadRequest, codeBadRequest, "%s"},
@@ -77,6 +89,7 @@ var rows = map[string]row{
 	"A12":  {http.StatusBadRequest, codeIncomplete, "Credential must have exactly 5 slash-delimited elements, e.g. keyid/date/region/service/term, got '%s'"},
 	"A13":  {http.StatusForbidden, codeSignature, "%s"},
 	"A14":  {http.StatusBadRequest, codeUnrecognized, invalidToken},
+	"A14b": {http.StatusBadRequest, codeThrottling, "Rate exceeded"},
 	"A15":  {http.StatusBadRequest, codeUnrecognized, invalidToken},
 	"A16":  {http.StatusForbidden, codeExpiredToken, "The security token included in the request is expired"},
 	"A17":  {http.StatusBadRequest, codeMissingParameter, "Required parameter missing: x-amz-content-sha256"},

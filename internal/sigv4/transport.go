@@ -50,6 +50,23 @@ func CheckTransport(r *http.Request) error {
 	return nil
 }
 
+// CheckHeaderBlock refuses a request whose request line and headers are longer
+// than so many bytes, with row T8. net/http refuses by itself, in words of its
+// own, so its limit has to be greater.
+func CheckHeaderBlock(r *http.Request, sizeMax int64) error {
+	const separators = len(": \r\n")
+	size := len(r.Method) + len(r.RequestURI) + len(r.Proto) + separators + len("Host") + len(r.Host) + separators
+	for name, values := range r.Header {
+		for _, value := range values {
+			size += len(name) + len(value) + separators
+		}
+	}
+	if int64(size) > sizeMax {
+		return Refuse("T8")
+	}
+	return nil
+}
+
 // splitTarget cuts an origin-form request target into path and query as they
 // came over the wire.
 func splitTarget(target string) (path, query string) {

@@ -50,14 +50,23 @@ type Config struct {
 	// UnsignedHeaders is the policy for headers outside the signature; the
 	// zero value accepts them.
 	UnsignedHeaders UnsignedHeaders
+	// Secure reports whether the client of a request speaks TLS; nil means the
+	// connection does.
+	Secure func(*http.Request) bool
 	// MaxBody bounds the body of an operation that is not streamed, in bytes;
 	// zero means 1 MiB.
 	MaxBody int64
 	// PresignMethods are the methods that may be presigned; none means GET
 	// and HEAD.
 	PresignMethods []string
+	// TooMany is asked before a refusal tells whether there is a key: after row
+	// A14 or A15 with unknown, after row A20 without. If it says so, the refusal
+	// is row A14b instead, so that whoever tries key ids learns nothing more
+	// (access-control §1.13). Nil: never.
+	TooMany func(r *http.Request, unknown bool) bool
 	// Debug appends the canonical request and the string to sign to the
-	// message of row A20. They hold header values, never a key.
+	// message of row A20. They hold header values, never a key, a token or a
+	// signature.
 	Debug bool
 }
 
@@ -74,6 +83,9 @@ func New(c Config) *Verifier {
 	}
 	if c.MaxSkew == 0 {
 		c.MaxSkew = defaultSkew
+	}
+	if c.Secure == nil {
+		c.Secure = func(r *http.Request) bool { return r.TLS != nil }
 	}
 	if c.MaxBody == 0 {
 		c.MaxBody = defaultMaxBody
@@ -120,6 +132,21 @@ type Result struct {
 // The order of the checks decides which error a client sees; the numbers are
 // the steps of access-control §1.2.
 func (v *Verifier) Verify(ctx context.Context, r *http.Request, streamed bool) (*Result, error) {
+	res, err := v.verify(ctx, r, streamed)
+	var refusal *Error
+	if v.config.TooMany == nil || !errors.As(err, &refusal) {
+		return res, err
+	}
+	unknown := refusal.Row == "A14" || refusal.Row == "A15"
+	if (unknown || refusal.Row == "A20") && v.config.TooMany(r, unknown) {
+		limited := Refuse("A14b")
+		limited.cause = err
+		err = limited
+	}
+	return res, err
+}
+
+func (v *Verifier) verify(ctx context.Context, r *http.Request, streamed bool) (*Result, error) {
 	now := v.config.Now().UTC().Truncate(time.Second)
 	path, query := splitTarget(r.RequestURI)
 	params, err := splitQuery(query, false)
@@ -212,7 +239,7 @@ func (v *Verifier) checkSigned(r *http.Request, a *authorization, signed []strin
 		}
 	}
 	policy := v.config.UnsignedHeaders
-	if policy == AllowUnsigned || policy == TLSOnlyUnsigned && r.TLS != nil {
+	if policy == AllowUnsigned || policy == TLSOnlyUnsigned && v.config.Secure(r) {
 		return nil
 	}
 	var unsigned []string
@@ -335,7 +362,8 @@ func (v *Verifier) checkSignature(m *message, key Key, s scope, timestamp, sent 
 	}
 	refusal := Refuse("A20")
 	if v.config.Debug {
-		refusal.Message += fmt.Sprintf("\n\nThe Canonical String for this request should have been\n'%s'\n\nThe String-to-Sign should have been\n'%s'\n", canonical, text)
+		shown, _ := appendCanonical(nil, m.shown())
+		refusal.Message += fmt.Sprintf("\n\nThe Canonical String for this request should have been\n'%s'\n\nThe String-to-Sign should have been\n'%s'\n", shown, text)
 	}
 	return refusal
 }

@@ -9,6 +9,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	neturl "net/url"
 	"strings"
 	"testing"
 	"time"
@@ -391,6 +392,16 @@ func TestUnsignedHeaderPolicy(t *testing.T) {
 			t.Errorf("policy %d: %s", tt.policy, refusal.Message)
 		}
 	}
+	// Behind a proxy the connection does not tell whether the client speaks TLS.
+	for _, secure := range []bool{true, false} {
+		cfg := config(now)
+		cfg.UnsignedHeaders = sigv4.TLSOnlyUnsigned
+		cfg.Secure = func(*http.Request) bool { return secure }
+		_, err := sigv4.New(cfg).Verify(t.Context(), after(get(), overTLS, set("Range", "x")), false)
+		if (err == nil) != secure {
+			t.Errorf("a proxy says that TLS is %v: %v", secure, err)
+		}
+	}
 }
 
 func TestSettings(t *testing.T) {
@@ -438,6 +449,41 @@ func TestSettings(t *testing.T) {
 		for _, part := range []string{mismatch, "x-amz-glacier-version:x\n", "20240315/us-east-1/glacier/aws4_request\n"} {
 			if !strings.Contains(refusal.Message, part) {
 				t.Errorf("message %q lacks %q", refusal.Message, part)
+			}
+		}
+	})
+	t.Run("debug hides", func(t *testing.T) {
+		t.Parallel()
+		cfg := config(now)
+		cfg.Debug = true
+		temporary := keys()[tempKeyID]
+		token := string(temporary.Token)
+		url := request("GET", "/-/vaults?X-Amz-Glacier-Version=2012-06-01", "")
+		if err := sigv4.Presign(url, temporary, "us-east-1", "glacier", at(now)(), time.Hour); err != nil {
+			t.Fatal(err)
+		}
+		url.RequestURI = url.URL.RequestURI()
+		for name, r := range map[string]*http.Request{
+			"header": after(incomingAs(temporary, "us-east-1", "glacier", at(now)(), "GET", "/-/vaults", ""), set("X-Amz-Glacier-Version", "x")),
+			"query":  after(url, add("&x=y")),
+			// Nobody signs these, but anybody may claim to.
+			"other headers": after(get(set("Cookie", "sesame")), swap("host;", "authorization;cookie;host;")),
+			"signature":     after(get(), add("?X-Amz-Signature=sesame")),
+		} {
+			_, err := sigv4.New(cfg).Verify(t.Context(), r, false)
+			refusal := wantRow(t, err, "A20")
+			signature := r.Header.Get("Authorization")
+			signature = signature[strings.LastIndex(signature, "=")+1:]
+			if i := strings.Index(r.RequestURI, "X-Amz-Signature="); i >= 0 && signature == "" {
+				signature = r.RequestURI[i+len("X-Amz-Signature="):][:64]
+			}
+			for _, secret := range []string{token, neturl.QueryEscape(token), "sesame", signature} {
+				if strings.Contains(refusal.Message, secret) {
+					t.Errorf("%s: %q holds %q", name, refusal.Message, secret)
+				}
+			}
+			if !strings.Contains(refusal.Message, "REDACTED") {
+				t.Errorf("%s: %q does not say that something is left out", name, refusal.Message)
 			}
 		}
 	})
@@ -494,5 +540,54 @@ func BenchmarkVerify(b *testing.B) {
 				}
 			}
 		})
+	}
+}
+
+// TestTooMany checks which refusals ask whether there were too many, and what
+// they become.
+func TestTooMany(t *testing.T) {
+	t.Parallel()
+	stranger := keys()[keyID]
+	stranger.ID = "AKIANOBODYNOBODYNOB1"
+	session := keys()[tempKeyID]
+	session.Token = sigv4.Secret("forged")
+	for _, row := range []struct {
+		name    string
+		request func() *http.Request
+		row     string // "" if it is accepted
+		asked   bool
+		unknown bool
+	}{
+		{"good", func() *http.Request { return get() }, "", false, false},
+		{"unknown key", func() *http.Request {
+			return incomingAs(stranger, "us-east-1", "glacier", at(now)(), "GET", "/-/vaults", "")
+		}, "A14", true, true},
+		{"forged token", func() *http.Request {
+			return incomingAs(session, "us-east-1", "glacier", at(now)(), "GET", "/-/vaults", "")
+		}, "A15", true, true},
+		{"wrong signature", func() *http.Request { return after(get(), set("X-Amz-Glacier-Version", "x")) }, "A20", true, false},
+		{"old", func() *http.Request { return signedAt("20240315T110000Z") }, "A7", false, false},
+		{"no signature", func() *http.Request { return after(get(), remove("Authorization")) }, "A1", false, false},
+	} {
+		for _, many := range []bool{false, true} {
+			asked, unknown := false, false
+			cfg := config(now)
+			cfg.TooMany = func(_ *http.Request, u bool) bool {
+				asked, unknown = true, u
+				return many
+			}
+			_, err := sigv4.New(cfg).Verify(t.Context(), row.request(), false)
+			switch {
+			case row.row == "" && err != nil:
+				t.Errorf("%s: %v", row.name, err)
+			case row.row != "" && row.asked && many:
+				wantRow(t, err, "A14b")
+			case row.row != "":
+				wantRow(t, err, row.row)
+			}
+			if asked != row.asked || unknown != row.unknown {
+				t.Errorf("%s: asked %v, of an unknown key %v", row.name, asked, unknown)
+			}
+		}
 	}
 }
