@@ -214,7 +214,7 @@ func work(t *testing.T, l *ledger, s *moraineproc.Server, r *rand.Rand) {
 	}
 	await(200*time.Millisecond + time.Duration(r.Int64N(int64(*liveFor))))
 	k.near.Store(true)
-	await(time.Duration(r.Int64N(int64(20 * time.Millisecond))))
+	await(time.Duration(r.Int64N(int64(60 * time.Millisecond))))
 	k.now.Store(true)
 	s.Kill()
 	wg.Wait()

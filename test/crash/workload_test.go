@@ -19,7 +19,7 @@ const (
 
 // kill tells workers of the kill of the server.
 type kill struct {
-	near atomic.Bool // set a few milliseconds before
+	near atomic.Bool // set some milliseconds before
 	now  atomic.Bool // set just before
 }
 
@@ -85,7 +85,7 @@ func (w *worker) lastWord(ctx context.Context) error {
 // archive is one operation on archives. When the kill is near it often is a job,
 // so that kills hit jobs that end and the messages about them.
 func (w *worker) archive(ctx context.Context) error {
-	if w.kill.near.Load() && w.r.IntN(2) == 0 {
+	if w.kill.near.Load() && w.r.IntN(8) > 0 {
 		return w.startJob(ctx)
 	}
 	n, bytes := w.l.liveBytes()
