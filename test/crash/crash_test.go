@@ -139,8 +139,9 @@ func TestKill(t *testing.T) {
 		}
 		s = launch(t, c)
 		v := l.verifier(s, r, round == *rounds-1 || *rounds <= 4)
+		v.last = round == *rounds-1
 		v.run(t)
-		if round == *rounds-1 {
+		if v.last {
 			v.completeAll(t)
 			res.owed, res.delivered = v.messages(t.Context(), p)
 		}
@@ -213,7 +214,7 @@ func work(t *testing.T, l *ledger, s *moraineproc.Server, r *rand.Rand) {
 	}
 	await(200*time.Millisecond + time.Duration(r.Int64N(int64(*liveFor))))
 	k.near.Store(true)
-	await(time.Duration(r.Int64N(int64(20 * time.Millisecond))))
+	await(time.Duration(r.Int64N(int64(60 * time.Millisecond))))
 	k.now.Store(true)
 	s.Kill()
 	wg.Wait()

@@ -3,6 +3,7 @@ package crash_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -26,6 +27,8 @@ const (
 	// messagesMax is how long after the last restart messages may take: a killed
 	// process holds some for half a minute, and the receiver refuses some.
 	messagesMax = 3 * time.Minute
+	// slowest is how long the receiver keeps a message waiting at most.
+	slowest = 40 * time.Millisecond
 )
 
 // restless is the vault whose configuration of notifications changes all the
@@ -82,7 +85,7 @@ type letter struct {
 }
 
 // post is a webhook that keeps what it gets, refuses some of it, and sometimes
-// hangs up before it has said that it has the message.
+// hangs up, or takes its time, before it has said that it has the message.
 type post struct {
 	server *httptest.Server
 	hook   *standardwebhooks.Webhook
@@ -122,43 +125,65 @@ func (p *post) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		return // the sender was killed
 	}
+	known, status, pause := p.take(r.Header, body)
+	// A slow receiver is one whose sender is killed before it has the answer.
+	timer := time.NewTimer(pause)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-r.Context().Done():
+		return
+	}
+	if status == hangUp {
+		panic(http.ErrAbortHandler)
+	}
+	w.WriteHeader(status)
+	if status == http.StatusNoContent {
+		p.accept(known)
+	}
+}
+
+// hangUp ends a connection without an answer.
+const hangUp = 0
+
+// take notes a message and decides what becomes of it.
+func (p *post) take(header http.Header, body []byte) (known *letter, status int, pause time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	var event struct {
 		ID, Subject, Source, Topic string
 		Data                       json.RawMessage
 	}
-	if err := p.hook.Verify(body, r.Header); err != nil {
-		p.faults = append(p.faults, fmt.Sprintf("message with a bad signature, %v: %s", err, body))
-		return
-	}
-	if err := json.Unmarshal(body, &event); err != nil || event.ID != r.Header.Get("webhook-id") {
-		p.faults = append(p.faults, fmt.Sprintf("message that is no event, %v: %s", err, body))
-		return
+	if err := errors.Join(p.hook.Verify(body, header), json.Unmarshal(body, &event)); err != nil || event.ID != header.Get("webhook-id") {
+		p.faults = append(p.faults, fmt.Sprintf("message that is not signed or no event, %v: %s", err, body))
+		return nil, http.StatusBadRequest, 0
 	}
 	l := letter{id: event.ID, topic: event.Topic, job: event.Subject, source: event.Source, data: string(event.Data)}
-	known := p.letters[l.id]
-	if known == nil {
+	if known = p.letters[l.id]; known == nil {
 		known = &l
 		p.letters[l.id] = known
 	}
 	if l.job != known.job || l.topic != known.topic || l.data != known.data {
 		p.faults = append(p.faults, fmt.Sprintf("message %s came as %+v and as %+v", l.id, *known, l))
 	}
-	switch p.r.IntN(16) {
-	case 0:
+	switch dice := p.r.IntN(16); dice {
+	case 0, 1:
 		known.turnedAway++
-		w.WriteHeader(http.StatusServiceUnavailable)
-	case 1:
-		known.turnedAway++
-		panic(http.ErrAbortHandler)
+		return known, []int{http.StatusServiceUnavailable, hangUp}[dice], 0
+	case 2, 3:
+		pause = time.Duration(p.r.Int64N(int64(slowest)))
+	}
+	return known, http.StatusNoContent, pause
+}
+
+// accept notes that the sender is told that the message has arrived.
+func (p *post) accept(l *letter) {
+	p.mu.Lock()
+	l.accepted++
+	p.mu.Unlock()
+	select {
+	case p.come <- struct{}{}:
 	default:
-		known.accepted++
-		w.WriteHeader(http.StatusNoContent)
-		select {
-		case p.come <- struct{}{}:
-		default:
-		}
 	}
 }
 

@@ -23,6 +23,7 @@ type verifier struct {
 	iam      func() *iamclient.Client
 	r        *rand.Rand
 	all      bool          // read everything back, not a sample of what is old
+	last     bool          // wait for what takes a while
 	patience time.Duration // for messages
 	bytes    atomic.Int64
 }
