@@ -5,7 +5,6 @@ import (
 	"io"
 
 	"moraine"
-	"moraine/internal/treehash"
 )
 
 // Lender is a reader that can show bytes instead of copying them. What Lend
@@ -124,40 +123,4 @@ func (b *bodyReader) Close() error {
 	cur := b.cur
 	b.cur = nil
 	return cur.Close()
-}
-
-// Verify reads a whole blob and compares every 1 MiB leaf with its stored
-// digest, and their root with that of e. A difference is an error of kind
-// Corrupt. buf holds at least one leaf; step is called before each leaf and
-// stops the work with its error.
-func Verify(ctx context.Context, s Store, e moraine.Extent, buf []byte, step func() error) error {
-	r, err := s.Open(ctx, e.Ref, 0, e.Size)
-	if err != nil {
-		return err
-	}
-	defer r.Close()
-	count := (e.Size + treehash.LeafSize - 1) / treehash.LeafSize
-	stored, err := s.Leaves(ctx, e.Ref, 0, count)
-	if err != nil {
-		return err
-	}
-	for i, want := range stored {
-		if err := step(); err != nil {
-			return err
-		}
-		n, err := io.ReadFull(r, buf[:min(treehash.LeafSize, e.Size-int64(i)*treehash.LeafSize)])
-		if err == io.EOF || err == io.ErrUnexpectedEOF {
-			return moraine.Errorf(moraine.Corrupt, "blob %s ends in leaf %d", e.Blob, i)
-		}
-		if err != nil {
-			return err
-		}
-		if treehash.Leaf(buf[:n]) != want {
-			return moraine.Errorf(moraine.Corrupt, "blob %s: leaf %d of %s fails its digest", e.Blob, i, e.Ref)
-		}
-	}
-	if got := treehash.Root(stored); got != e.TreeHash {
-		return moraine.Errorf(moraine.Corrupt, "blob %s: leaves of %s have root %s, its row says %s", e.Blob, e.Ref, got, e.TreeHash)
-	}
-	return nil
 }

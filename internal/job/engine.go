@@ -10,7 +10,6 @@ import (
 	"moraine"
 	"moraine/internal/blob"
 	"moraine/internal/meta"
-	"moraine/internal/treehash"
 )
 
 // Bounds of the engine. A lease is renewed when a third of it is over, so that
@@ -273,15 +272,12 @@ func (s *Service) retrieve(ctx context.Context, j *moraine.Job) error {
 	if err != nil {
 		return err
 	}
-	renew := s.renewer(ctx, j.ID)
-	buf := make([]byte, treehash.LeafSize)
-	for _, e := range extents {
-		if e.First > r.Last {
-			break
-		}
-		if err := blob.Verify(ctx, s.cfg.Blobs, e, buf, renew); err != nil {
-			return err
-		}
+	touched := 0
+	for touched < len(extents) && extents[touched].First <= r.Last {
+		touched++
+	}
+	if err := blob.Verify(ctx, s.cfg.Blobs, extents[:touched], s.renewer(ctx, j.ID)); err != nil {
+		return err
 	}
 	return s.finish(ctx, j, moraine.Succeeded, func(tx meta.Tx, row *moraine.Job) error {
 		// An archive deleted while the job ran fails it (§4.2).

@@ -13,6 +13,7 @@ import (
 	"moraine/internal/blob/pack"
 	"moraine/internal/disk"
 	"moraine/internal/meta/sqlmeta"
+	"moraine/internal/sha256x"
 )
 
 // Names in the data directory. Format: never change.
@@ -119,6 +120,9 @@ type stores struct {
 
 // openStores opens rows, then bytes.
 func (d *data) openStores(ctx context.Context, log *slog.Logger) (*stores, error) {
+	if hash, err := sha256x.Chosen(); err != nil {
+		log.WarnContext(ctx, "fast hashing failed its test and is off; is the processor sound?", "hash", hash, "err", err)
+	}
 	rows, err := sqlmeta.Open(ctx, sqlmeta.Config{Path: d.path(rowsFile), Log: log})
 	if err != nil {
 		return nil, fmt.Errorf("open %s: %w", d.path(rowsFile), err)

@@ -252,8 +252,9 @@ func (c *check) walkRows(ctx context.Context) error {
 	}
 	look := c.present
 	if c.res.Places > 0 {
-		buf := make([]byte, treehash.LeafSize)
-		look = func(ctx context.Context, e moraine.Extent) error { return blob.Verify(ctx, c.blobs, e, buf, ctx.Err) }
+		look = func(ctx context.Context, e moraine.Extent) error {
+			return blob.Verify(ctx, c.blobs, []moraine.Extent{e}, ctx.Err)
+		}
 	}
 	return walker.WalkExtents(ctx, func(body moraine.BodyID, e moraine.Extent) error {
 		err := look(ctx, e)

@@ -20,6 +20,7 @@ import (
 
 	"moraine/internal/audit"
 	"moraine/internal/config"
+	"moraine/internal/sha256x"
 )
 
 // Options are what a server needs besides its settings.
@@ -126,8 +127,9 @@ func Run(ctx context.Context, cfg config.Config, opts Options) (err error) {
 	data.recordChanges(cfg, identity, s.audit, opts.Log)
 	doors.serve(n, cfg, opts.Log)
 	fmt.Fprint(opts.Out, welcome(cfg, data, identity, doors, clk.Status()))
+	hash, _ := sha256x.Chosen() // a refusal was logged with the stores
 	opts.Log.InfoContext(ctx, "serving", "listen", doors.api.Addr().String(), "admin", doors.adminAddr(),
-		"data", data.dir, "account", identity.root.Account, "version", opts.Version)
+		"data", data.dir, "account", identity.root.Account, "hash", hash, "version", opts.Version)
 	return n.run(ctx, doors, cfg.DrainTimeout, opts)
 }
 

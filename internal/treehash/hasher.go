@@ -1,50 +1,31 @@
 package treehash
 
 import (
-	"crypto/sha256"
-	"hash"
 	"slices"
-	"sync"
-)
 
-// parallelMin is the smallest piece of a Write that is worth a second
-// goroutine: below it starting and joining one costs more than it saves.
-const parallelMin = 64 << 10
+	"moraine/internal/sha256x"
+)
 
 // Hasher is an io.Writer that computes the leaf digests, the tree hash and the
 // SHA-256 (the "linear" hash) of what is written to it.
 //
 // Up to LeafSize bytes the linear hash is the only leaf and one pass gives
-// both. Above that the bytes take two passes, side by side when a Write is
-// large; both have ended when Write returns, and p is not kept. The memory of
-// a Hasher grows by one digest per leaf. One goroutine at a time may use it,
-// and it must not be copied.
+// both. Above that each byte goes into both hashes in the same pass, which costs
+// little more where there is assembly for it (package sha256x). p is not kept.
+// The memory of a Hasher grows by one digest per leaf. One goroutine at a time
+// may use it.
 type Hasher struct {
 	leavesOnly bool
 
 	size   int64
-	leaves []Digest  // complete leaves; empty until the second leaf begins
-	linear hash.Hash // everything; with leavesOnly the first leaf alone
-	leaf   hash.Hash // the current leaf, from the second on
-
-	// pass hashes pending into linear in its own goroutine. It is made once so
-	// that starting it allocates nothing; Write owns pending except between
-	// the go statement and joined.Wait.
-	pass    func()
-	pending []byte
-	joined  sync.WaitGroup
-
-	sum Digest // scratch for hash.Hash.Sum
+	leaves []Digest      // complete leaves; empty until the second leaf begins
+	linear *sha256x.Hash // everything; with leavesOnly the first leaf alone
+	leaf   *sha256x.Hash // the current leaf, from the second on
 }
 
 // NewHasher returns a Hasher that has seen no bytes.
 func NewHasher() *Hasher {
-	h := &Hasher{linear: sha256.New(), leaf: sha256.New()}
-	h.pass = func() {
-		h.linear.Write(h.pending)
-		h.joined.Done()
-	}
-	return h
+	return &Hasher{linear: sha256x.New(), leaf: sha256x.New()}
 }
 
 // NewLeafHasher returns a Hasher without the linear hash, for callers that
@@ -64,41 +45,30 @@ func (h *Hasher) Write(p []byte) (int, error) {
 		h.size += int64(len(first))
 		p = p[len(first):]
 	}
-	if len(p) == 0 {
-		return written, nil
-	}
-	if h.size == LeafSize {
+	if len(p) > 0 && h.size == LeafSize {
 		// The second leaf begins: what the linear hash holds is the first.
-		h.leaves = append(h.leaves, h.digest(h.linear))
+		h.leaves = append(h.leaves, h.linear.Sum())
 	}
-	switch {
-	case h.leavesOnly:
-		h.writeLeaves(p)
-	case len(p) < parallelMin:
-		h.linear.Write(p)
-		h.writeLeaves(p)
-	default:
-		h.pending = p
-		h.joined.Add(1)
-		go h.pass()
-		h.writeLeaves(p)
-		h.joined.Wait()
-		h.pending = nil
+	for len(p) > 0 {
+		n := min(int64(len(p)), LeafSize-h.size%LeafSize)
+		h.writeLeaf(p[:n])
+		p = p[n:]
 	}
 	return written, nil
 }
 
-// writeLeaves hashes p, which lies behind the first leaf, into the leaves.
-func (h *Hasher) writeLeaves(p []byte) {
-	for len(p) > 0 {
-		n := min(int64(len(p)), LeafSize-h.size%LeafSize)
-		h.leaf.Write(p[:n])
-		h.size += n
-		p = p[n:]
-		if h.size%LeafSize == 0 {
-			h.leaves = append(h.leaves, h.digest(h.leaf))
-			h.leaf.Reset()
-		}
+// writeLeaf hashes p, which lies behind the first leaf and in one.
+func (h *Hasher) writeLeaf(p []byte) {
+	if h.leavesOnly {
+		h.leaf.Write(p)
+	} else {
+		// Leaves begin at blocks of the linear hash.
+		sha256x.WriteBoth(h.linear, h.leaf, p)
+	}
+	h.size += int64(len(p))
+	if h.size%LeafSize == 0 {
+		h.leaves = append(h.leaves, h.leaf.Sum())
+		h.leaf.Reset()
 	}
 }
 
@@ -133,7 +103,7 @@ func (h *Hasher) Linear() Digest {
 	if h.leavesOnly {
 		panic("treehash: Linear of a leaf hasher")
 	}
-	return h.digest(h.linear)
+	return h.linear.Sum()
 }
 
 // Reset makes h as it was when new, keeping its memory.
@@ -148,15 +118,9 @@ func (h *Hasher) Reset() {
 func (h *Hasher) openLeaf() (Digest, bool) {
 	switch {
 	case h.size <= LeafSize:
-		return h.digest(h.linear), true
+		return h.linear.Sum(), true
 	case h.size%LeafSize != 0:
-		return h.digest(h.leaf), true
+		return h.leaf.Sum(), true
 	}
 	return Digest{}, false
-}
-
-// digest returns the sum of s, whose state Sum leaves alone.
-func (h *Hasher) digest(s hash.Hash) Digest {
-	s.Sum(h.sum[:0])
-	return h.sum
 }

@@ -307,6 +307,28 @@ func TestHasherSplits(t *testing.T) {
 	})
 }
 
+// TestAppendLeaves appends the leaves of data of every count, whole and with a
+// short leaf at the end, to digests that are there already.
+func TestAppendLeaves(t *testing.T) {
+	t.Parallel()
+	if n := treehash.BatchSize(); n < mib || n > 16*mib || n%mib != 0 {
+		t.Errorf("BatchSize() = %d", n)
+	}
+	data := sevens(35*mib + 17)
+	whole, before := naiveLeaves(data[:35*mib]), numbered(3)
+	for count := range 36 {
+		for _, tail := range []int{0, 17} {
+			want := slices.Concat(before, whole[:count])
+			if tail > 0 {
+				want = append(want, sha256.Sum256(data[count*mib:][:tail]))
+			}
+			if got := treehash.AppendLeaves(slices.Clone(before), data[:count*mib+tail]); !slices.Equal(got, want) {
+				t.Fatalf("leaves of %d MiB and %d bytes differ (-want +got):\n%s", count, tail, cmp.Diff(want, got))
+			}
+		}
+	}
+}
+
 func TestLeavesBelongToTheCaller(t *testing.T) {
 	t.Parallel()
 	data := sevens(3 * mib)
@@ -341,9 +363,9 @@ func TestSteadyStateAllocatesNothing(t *testing.T) {
 		h.Tree()
 		h.Linear()
 	})
-	// A leaf every fourth write may grow the slice now and then; the runtime
-	// may make a goroutine.
-	if allocs > 1 {
+	// A leaf every fourth write may grow the slice now and then; where there is
+	// no assembly a write starts a goroutine.
+	if allocs > 4 {
 		t.Errorf("a write allocates %v times", allocs)
 	}
 }
@@ -398,6 +420,20 @@ func BenchmarkHasher(b *testing.B) {
 				}
 				h.Tree()
 				h.Linear()
+			}
+		})
+	}
+}
+
+func BenchmarkAppendLeaves(b *testing.B) {
+	data := sevens(16 * mib)
+	for _, count := range []int{1, 2, 4, 8, 16} {
+		b.Run(fmt.Sprint(count), func(b *testing.B) {
+			leaves := make([]treehash.Digest, 0, count)
+			b.SetBytes(int64(count) * mib)
+			b.ReportAllocs()
+			for b.Loop() {
+				treehash.AppendLeaves(leaves, data[:count*mib])
 			}
 		})
 	}

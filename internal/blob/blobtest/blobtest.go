@@ -691,12 +691,12 @@ func testBodyAndVerify(t *testing.T, b *bench) {
 		e := moraine.Extent{
 			First: int64(len(body)), Size: size, Blob: newID(), Ref: b.put(data), TreeHash: treehash.Root(leavesOf(data)),
 		}
-		if err := blob.Verify(t.Context(), b.store, e, make([]byte, treehash.LeafSize), noStep); err != nil {
+		if err := blob.Verify(t.Context(), b.store, []moraine.Extent{e}, noStep); err != nil {
 			t.Errorf("Verify of %d bytes: %v", size, err)
 		}
 		wrong := e
 		wrong.TreeHash[0] ^= 1
-		wantKind(t, blob.Verify(t.Context(), b.store, wrong, make([]byte, treehash.LeafSize), noStep), moraine.Corrupt, "Verify against another hash")
+		wantKind(t, blob.Verify(t.Context(), b.store, []moraine.Extent{wrong}, noStep), moraine.Corrupt, "Verify against another hash")
 		extents = append(extents, e)
 		body = append(body, data...)
 	}

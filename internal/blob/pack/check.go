@@ -18,8 +18,7 @@ func (s *Store) Check(ctx context.Context, fn func(blob.Info, treehash.Digest) e
 	if damaged == nil {
 		damaged = func(error) {}
 	}
-	buf := s.bufs.get(treehash.LeafSize)
-	defer s.bufs.put(buf)
+	buf := make([]byte, treehash.BatchSize())
 	return s.Walk(ctx, func(i blob.Info) error {
 		root, err := s.checkBlob(ctx, i, buf)
 		switch {
@@ -60,14 +59,15 @@ func (v *verifier) whole(ctx context.Context, at shape) (root treehash.Digest, o
 	if err := v.digests(at, 0, leaves); err != nil {
 		return root, at.digestsAt(), err
 	}
-	off, err = v.frames(at, func(i int64, p []byte) error {
-		if err := ctx.Err(); err != nil {
-			return err
+	var sums []treehash.Digest
+	off, err = v.frames(at, func(first int64, p []byte) (bad int64, err error) {
+		sums = treehash.AppendLeaves(sums[:0], p)
+		for i, sum := range sums {
+			if sum != leaves[first+int64(i)] {
+				return first + int64(i), errCRC
+			}
 		}
-		if treehash.Leaf(p) != leaves[i] {
-			return errCRC
-		}
-		return nil
+		return 0, ctx.Err()
 	})
 	return treehash.Root(leaves), off, err
 }

@@ -32,7 +32,7 @@ func Dump(ctx context.Context, fsys disk.FS, path string, w io.Writer) (err erro
 	if err != nil {
 		return err
 	}
-	d := &dump{ctx: ctx, w: w, verifier: verifier{f: f, name: n, buf: make([]byte, treehash.LeafSize)}}
+	d := &dump{ctx: ctx, w: w, verifier: verifier{f: f, name: n, buf: make([]byte, treehash.BatchSize())}}
 	if err := d.fileHeader(size); err != nil {
 		return err
 	}

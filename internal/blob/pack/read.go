@@ -135,6 +135,8 @@ type reader struct {
 	buf  []byte // borrowed; nil before the first read and after the last
 	have []byte // checked and not yet delivered, part of buf
 
+	ahead int64 // where what was announced to the disk ends, in the file
+
 	table      []byte // a part of the frame table
 	tableFirst int64  // the number of the first frame in it
 }
@@ -143,17 +145,16 @@ type reader struct {
 // of 256 MiB of data, so that a disk seldom has to seek for them.
 const tableWindow = 16 << 10
 
-func (r *reader) Read(p []byte) (int, error) {
+func (r *reader) Read(p []byte) (n int, err error) {
 	if len(p) == 0 {
 		return 0, nil
 	}
-	if len(r.have) == 0 {
-		if err := r.next(); err != nil {
-			return 0, err
-		}
+	if len(r.have) > 0 {
+		n = copy(p, r.have)
+		r.have = r.have[n:]
+	} else if n, err = r.next(p); err != nil {
+		return 0, err
 	}
-	n := copy(p, r.have)
-	r.have = r.have[n:]
 	r.pos += int64(n)
 	r.s.stats.readBytes.Add(int64(n))
 	return n, nil
@@ -162,7 +163,7 @@ func (r *reader) Read(p []byte) (int, error) {
 // Lend implements blob.Lender.
 func (r *reader) Lend() ([]byte, error) {
 	if len(r.have) == 0 {
-		if err := r.next(); err != nil {
+		if _, err := r.next(nil); err != nil {
 			return nil, err
 		}
 	}
@@ -173,40 +174,47 @@ func (r *reader) Lend() ([]byte, error) {
 	return p, nil
 }
 
-// next reads and checks the frames that begin with the one of r.pos.
-func (r *reader) next() error {
+// next reads and checks the frames that begin with the one of r.pos. It
+// returns how many of their bytes it put into dst; the others are in r.have.
+func (r *reader) next(dst []byte) (int, error) {
 	switch {
 	case r.err != nil:
-		return r.err
+		return 0, r.err
 	case r.f == nil:
-		return moraine.Errorf(moraine.Invalid, "read of a closed blob")
+		return 0, moraine.Errorf(moraine.Invalid, "read of a closed blob")
 	case r.pos == r.end:
 		r.release()
-		return io.EOF
+		return 0, io.EOF
 	}
 	if r.err = r.ctx.Err(); r.err != nil {
-		return r.err
+		return 0, r.err
 	}
 	first := r.pos / frameSize
 	from := first * frameSize
 	to := min(from+chunkFrames*frameSize, roundUp(r.end, frameSize), r.at.size)
+	if from == r.pos && to <= r.end && to-from <= int64(len(dst)) {
+		// All of them are wanted and have room: what fails its check is in dst
+		// too, and is not counted as read.
+		r.err = r.fill(dst[:to-from], first)
+		return int(to - from), r.err
+	}
 	if r.buf == nil {
 		r.buf = r.s.bufs.get(min(chunkFrames*frameSize, r.at.size))
 	}
 	p := r.buf[:to-from]
 	if r.err = r.fill(p, first); r.err != nil {
-		return r.err
+		return 0, r.err
 	}
-	r.have = p[r.pos-from : min(to, r.end)-from]
-	return nil
+	p = p[r.pos-from : min(to, r.end)-from]
+	n := copy(dst, p)
+	r.have = p[n:]
+	return n, nil
 }
 
 func (r *reader) fill(p []byte, first int64) error {
 	n := fileName{kind: r.at.kind, id: r.at.id}
 	off := r.at.dataAt() + first*frameSize
-	if rest := r.at.dataAt() + r.end - off - int64(len(p)); rest > 0 {
-		disk.WillRead(r.f, off+int64(len(p)), min(rest, 2*chunkFrames*frameSize))
-	}
+	r.announce(off + int64(len(p)))
 	if err := readAt(r.f, p, off); err != nil {
 		return faulty(n, off, err)
 	}
@@ -220,6 +228,22 @@ func (r *reader) fill(p []byte, first int64) error {
 		}
 	}
 	return nil
+}
+
+// readAhead is how much of a long range is announced before it is read: enough
+// to keep a disk busy while a client takes what it has.
+const readAhead = 4 << 20
+
+// announce tells the disk what will be read from the offset off of the file on,
+// half a window at a time.
+func (r *reader) announce(off int64) {
+	r.ahead = max(r.ahead, off)
+	end := r.at.dataAt() + r.end
+	to := min(off+readAhead, end)
+	if n := to - r.ahead; n >= readAhead/2 || n > 0 && to == end {
+		disk.WillRead(r.f, r.ahead, n)
+		r.ahead = to
+	}
 }
 
 // bad is the error for a frame that fails its check: the blob may have been

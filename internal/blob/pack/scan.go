@@ -144,7 +144,7 @@ func (s *scanner) header(off int64) (header, error) {
 type verifier struct {
 	f    io.ReaderAt
 	name fileName
-	buf  []byte // of a leaf's size, or of the file's if that is less
+	buf  []byte // of some leaves' size, or of the file's if that is less than one
 }
 
 // structure checks that header, digests, frame table and trailer of a blob's
@@ -187,27 +187,43 @@ func (v *verifier) tail(at shape, show func(off int64, p []byte)) error {
 	return nil
 }
 
-// frames checks the CRC of every frame. leaf, if not nil, is called with each
-// MiB of data. The offset returned is that of the frame that failed.
-func (v *verifier) frames(at shape, leaf func(i int64, p []byte) error) (int64, error) {
-	for i := range at.leaves() {
-		from := i * treehash.LeafSize
-		p := v.buf[:min(treehash.LeafSize, at.size-from)]
-		if err := readAt(v.f, p, at.dataAt()+from); err != nil {
-			return at.dataAt() + from, err
+// frames checks the CRC of every frame. leaves, if not nil, is called with the
+// data, as many leaves at a time as the buffer holds, and the number of the
+// first; its error is about the leaf whose number it returns. The offset
+// returned is that of the frame or the leaf that failed.
+func (v *verifier) frames(at shape, leaves func(first int64, p []byte) (bad int64, err error)) (int64, error) {
+	batch := max(int64(len(v.buf))/treehash.LeafSize, 1)
+	for first := int64(0); first < at.leaves(); first += batch {
+		n, off, err := v.readLeaves(at, first, batch)
+		if leaves != nil && n > 0 {
+			// Before the error, which lies behind these.
+			if bad, err := leaves(first, v.buf[:n]); err != nil {
+				return at.dataAt() + bad*treehash.LeafSize, err
+			}
 		}
-		first := from / frameSize
-		if bad, err := checkFrames(v.f, at, first, p); err != nil {
-			return at.dataAt() + bad*frameSize, err
-		}
-		if leaf == nil {
-			continue
-		}
-		if err := leaf(i, p); err != nil {
-			return at.dataAt() + from, err
+		if err != nil {
+			return off, err
 		}
 	}
 	return 0, nil
+}
+
+// readLeaves reads leaves into the buffer, up to count of them from number
+// first on, and checks their frames. It returns how many bytes of whole leaves
+// are good, and what ended them and where.
+func (v *verifier) readLeaves(at shape, first, count int64) (n, off int64, err error) {
+	for i := first; i < min(first+count, at.leaves()); i++ {
+		from := i * treehash.LeafSize
+		p := v.buf[n:][:min(treehash.LeafSize, at.size-from)]
+		if err := readAt(v.f, p, at.dataAt()+from); err != nil {
+			return n, at.dataAt() + from, err
+		}
+		if bad, err := checkFrames(v.f, at, from/frameSize, p); err != nil {
+			return n, at.dataAt() + bad*frameSize, err
+		}
+		n += int64(len(p))
+	}
+	return n, 0, nil
 }
 
 // checkFrames compares the frames in p, of which the first has that number,
