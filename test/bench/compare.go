@@ -6,6 +6,8 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
+	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
@@ -62,6 +64,11 @@ func compare(ctx context.Context, o options) (err error) {
 			return fmt.Errorf("%s: %w", name, err)
 		}
 	}
+	if o.profiles != "" {
+		if err := c.profile(ctx); err != nil {
+			return fmt.Errorf("profile: %w", err)
+		}
+	}
 	c.record.print(os.Stdout, c.options)
 	return nil
 }
@@ -114,7 +121,7 @@ func turn(all []*running, round int) []*running {
 // puts measures single uploads of every size over every number of connections.
 func (c *comparison) puts(ctx context.Context) error {
 	for _, size := range c.sizes {
-		pool := c.corpus.Bodies(int(min(poolMax, max(1, poolBytes/size))), size)
+		pool := c.pool(size)
 		for round := range c.rounds {
 			if err := c.putRound(ctx, size, round, pool); err != nil {
 				return err
@@ -122,6 +129,10 @@ func (c *comparison) puts(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+func (c *comparison) pool(size int64) []load.Body {
+	return c.corpus.Bodies(int(min(poolMax, max(1, poolBytes/size))), size)
 }
 
 func (c *comparison) putRound(ctx context.Context, size int64, round int, pool []load.Body) (err error) {
@@ -145,6 +156,78 @@ func (c *comparison) putRound(ctx context.Context, size int64, round int, pool [
 		}
 	}
 	return nil
+}
+
+// profiled are the profiles of net/http/pprof that are taken, and the setting
+// of the Go runtime each is taken with.
+var profiled = []struct{ kind, debug string }{
+	{"profile", ""},
+	{"allocs", "memprofilerate=4096"}, // every 4 KiB, since little is allocated in so short a time
+}
+
+// profile writes profiles of Moraine under the uploads of the largest number of
+// connections. It comes after the measurements and changes none of them.
+func (c *comparison) profile(ctx context.Context) error {
+	if err := os.MkdirAll(c.profiles, 0o755); err != nil {
+		return err
+	}
+	before := os.Getenv("GODEBUG")
+	for _, p := range profiled {
+		if err := os.Setenv("GODEBUG", p.debug); err != nil {
+			return err
+		}
+		err := c.profilePuts(ctx, p.kind)
+		if err := errors.Join(err, os.Setenv("GODEBUG", before)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (c *comparison) profilePuts(ctx context.Context, kind string) (err error) {
+	all, stop, err := c.start(ctx, c.peers[:1])
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, stop()) }()
+	r, conns := all[0], slices.Max(c.conns)
+	for _, size := range c.sizes {
+		name := filepath.Join(c.profiles, fmt.Sprintf("put-%d-%d.%s.pb.gz", size, conns, kind))
+		job := load.Job{Addr: r.addr, Conns: conns, Want: r.statuses().put, Duration: c.duration + 2*time.Second}
+		job.Next = r.putter(kind, c.pool(size))
+		saved := make(chan error)
+		go func() {
+			pause(ctx, time.Second)
+			saved <- save(ctx, fmt.Sprintf("http://%s/debug/pprof/%s?seconds=%d", r.admin, kind, max(1, int(c.duration.Seconds()))), name)
+		}()
+		_, err := c.corpus.Run(ctx, job)
+		if err := errors.Join(err, <-saved); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// save writes what a URL gives to a file.
+func save(ctx context.Context, url, name string) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return err
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return fmt.Errorf("%s: %s", url, resp.Status)
+	}
+	f, err := os.Create(name)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(f, resp.Body)
+	return errors.Join(err, f.Close())
 }
 
 // putter makes uploads of the bodies of a pool, over and over.

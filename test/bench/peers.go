@@ -28,6 +28,7 @@ type peer struct {
 // process is a running server.
 type process struct {
 	addr   string
+	admin  string // of Moraine alone
 	pid    int
 	fsyncs func(ctx context.Context) (float64, bool) // may be nil
 	stop   func() error
@@ -87,7 +88,7 @@ func moraine(ctx context.Context, dir string, args []string) (peer, error) {
 				return nil, fmt.Errorf("%w; see %s with -keep", err, said.Name())
 			}
 			return &process{
-				addr: s.Addr, pid: s.PID(),
+				addr: s.Addr, admin: s.AdminAddr, pid: s.PID(),
 				fsyncs: func(ctx context.Context) (float64, bool) { return s.Metric(ctx, fsyncMetric) },
 				stop:   func() error { s.Kill(); return nil },
 			}, nil
