@@ -50,7 +50,9 @@ func peers(ctx context.Context, names []string, dir string, serverArgs []string)
 		case "moraine":
 			p, err = moraine(ctx, dir, serverArgs)
 		case "versitygw":
-			p, err = versitygw(ctx, root)
+			p, err = versitygw(ctx, root, name)
+		case "versitygw-direct": // past the page cache
+			p, err = versitygw(ctx, root, name, "--enable-odirect")
 		case "bare":
 			p, err = bare(ctx, root, dir)
 		case "moto":
@@ -97,8 +99,10 @@ func moraine(ctx context.Context, dir string, args []string) (peer, error) {
 }
 
 // versitygw is an S3 server on plain files. It never syncs: a reply says that
-// the bytes are in the page cache.
-func versitygw(ctx context.Context, root string) (peer, error) {
+// the bytes are in the page cache, or with direct writes that they were given to
+// the disk, but not that their names are there. It is told not to log requests,
+// which Moraine does.
+func versitygw(ctx context.Context, root, name string, args ...string) (peer, error) {
 	const module = "github.com/versity/versitygw"
 	tools := filepath.Join(root, "tools", "versitygw")
 	version, err := output(ctx, tools, "go", "list", "-m", "-f", "{{.Version}}", module)
@@ -117,7 +121,7 @@ func versitygw(ctx context.Context, root string) (peer, error) {
 		}
 	}
 	return peer{
-		name: "versitygw", durable: "no", share: 1,
+		name: name, durable: "no", share: 1,
 		protocol: func(addr string) protocol { return newS3(addr) },
 		start: func(ctx context.Context, dir string) (*process, error) {
 			if err := os.MkdirAll(dir, 0o700); err != nil {
@@ -127,7 +131,8 @@ func versitygw(ctx context.Context, root string) (peer, error) {
 			if err != nil {
 				return nil, err
 			}
-			cmd := exec.Command(binary, "--port", addr, "--region", moraineproc.Region, "--keep-alive", "--quiet", "posix", dir)
+			cmd := exec.Command(binary, "--port", addr, "--region", moraineproc.Region, "--keep-alive", "--quiet", "posix")
+			cmd.Args = append(append(cmd.Args, args...), dir)
 			cmd.Env = append(os.Environ(), "ROOT_ACCESS_KEY_ID="+moraineproc.KeyID, "ROOT_SECRET_ACCESS_KEY="+moraineproc.Secret)
 			return launch(ctx, cmd, addr, dir)
 		},
