@@ -6,8 +6,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
-	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
@@ -158,78 +156,6 @@ func (c *comparison) putRound(ctx context.Context, size int64, round int, pool [
 	return nil
 }
 
-// profiled are the profiles of net/http/pprof that are taken, and the setting
-// of the Go runtime each is taken with.
-var profiled = []struct{ kind, debug string }{
-	{"profile", ""},
-	{"allocs", "memprofilerate=4096"}, // every 4 KiB, since little is allocated in so short a time
-}
-
-// profile writes profiles of Moraine under the uploads of the largest number of
-// connections. It comes after the measurements and changes none of them.
-func (c *comparison) profile(ctx context.Context) error {
-	if err := os.MkdirAll(c.profiles, 0o755); err != nil {
-		return err
-	}
-	before := os.Getenv("GODEBUG")
-	for _, p := range profiled {
-		if err := os.Setenv("GODEBUG", p.debug); err != nil {
-			return err
-		}
-		err := c.profilePuts(ctx, p.kind)
-		if err := errors.Join(err, os.Setenv("GODEBUG", before)); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (c *comparison) profilePuts(ctx context.Context, kind string) (err error) {
-	all, stop, err := c.start(ctx, c.peers[:1])
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, stop()) }()
-	r, conns := all[0], slices.Max(c.conns)
-	for _, size := range c.sizes {
-		name := filepath.Join(c.profiles, fmt.Sprintf("put-%d-%d.%s.pb.gz", size, conns, kind))
-		job := load.Job{Addr: r.addr, Conns: conns, Want: r.statuses().put, Duration: c.duration + 2*time.Second}
-		job.Next = r.putter(kind, c.pool(size))
-		saved := make(chan error)
-		go func() {
-			pause(ctx, time.Second)
-			saved <- save(ctx, fmt.Sprintf("http://%s/debug/pprof/%s?seconds=%d", r.admin, kind, max(1, int(c.duration.Seconds()))), name)
-		}()
-		_, err := c.corpus.Run(ctx, job)
-		if err := errors.Join(err, <-saved); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// save writes what a URL gives to a file.
-func save(ctx context.Context, url, name string) error {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
-	if err != nil {
-		return err
-	}
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return err
-	}
-	defer resp.Body.Close()
-	if resp.StatusCode != http.StatusOK {
-		return fmt.Errorf("%s: %s", url, resp.Status)
-	}
-	f, err := os.Create(name)
-	if err != nil {
-		return err
-	}
-	_, err = io.Copy(f, resp.Body)
-	return errors.Join(err, f.Close())
-}
-
 // putter makes uploads of the bodies of a pool, over and over.
 func (r *running) putter(group string, pool []load.Body) func(conn, i int, head []byte, now time.Time) ([]byte, *load.Body) {
 	return func(conn, i int, head []byte, now time.Time) ([]byte, *load.Body) {
@@ -283,10 +209,10 @@ func (r *running) after(ctx context.Context) reading {
 }
 
 func (r *running) countSyncs(ctx context.Context) float64 {
-	if r.fsyncs == nil {
+	if r.metric == nil {
 		return -1
 	}
-	n, known := r.fsyncs(ctx)
+	n, known := r.metric(ctx, fsyncMetric)
 	if !known {
 		return -1
 	}
@@ -326,13 +252,9 @@ func (c *comparison) largeObject(ctx context.Context, p peer, parts []load.Body,
 	}
 	size := int64(len(parts)) * largePart
 	w := work{kind: "parts", size: largePart, conns: largeConns}
-	sent, err := c.measure(ctx, w, r, load.Job{
-		Addr: r.addr, Conns: largeConns, Count: len(parts), Want: r.statuses().part, Idle: idleMax,
-		Next: func(_, i int, head []byte, now time.Time) ([]byte, *load.Body) {
-			return m.part(head, i, &parts[i], now), &parts[i]
-		},
-		Done: func(i int, reply *load.Reply) error { m.partDone(i, reply); return nil },
-	})
+	job := partsJob(m, parts, r.statuses().part)
+	job.Addr = r.addr
+	sent, err := c.measure(ctx, w, r, job)
 	if err != nil {
 		return err
 	}
@@ -354,6 +276,27 @@ func (c *comparison) largeObject(ctx context.Context, p peer, parts []load.Body,
 	return c.retrieve(ctx, r, m, parts, verify)
 }
 
+// partsJob uploads the parts of an object.
+func partsJob(m multipart, parts []load.Body, want int) load.Job {
+	return load.Job{
+		Conns: largeConns, Count: len(parts), Want: want, Idle: idleMax,
+		Next: func(_, i int, head []byte, now time.Time) ([]byte, *load.Body) {
+			return m.part(head, i, &parts[i], now), &parts[i]
+		},
+		Done: func(i int, reply *load.Reply) error { m.partDone(i, reply); return nil },
+	}
+}
+
+// rangesJob reads an object once, by ranges of the size of a part.
+func rangesJob(m multipart, count int) load.Job {
+	return load.Job{
+		Conns: largeConns, Count: count, Want: 206, Idle: idleMax,
+		Next: func(_, i int, head []byte, now time.Time) ([]byte, *load.Body) {
+			return m.get(head, int64(i%count)*largePart, largePart, now), nil
+		},
+	}
+}
+
 // together makes one sample of two steps.
 func together(a, b sample) sample {
 	a.Elapsed += b.Elapsed
@@ -370,9 +313,8 @@ func (c *comparison) retrieve(ctx context.Context, r *running, m multipart, part
 	whole := load.Job{Addr: r.addr, Conns: 1, Count: 1, Want: 200, Idle: idleMax, Next: func(_, _ int, head []byte, now time.Time) ([]byte, *load.Body) {
 		return m.get(head, 0, 0, now), nil
 	}}
-	ranges := load.Job{Addr: r.addr, Conns: largeConns, Count: len(parts), Want: 206, Idle: idleMax, Next: func(_, i int, head []byte, now time.Time) ([]byte, *load.Body) {
-		return m.get(head, int64(i)*largePart, largePart, now), nil
-	}}
+	ranges := rangesJob(m, len(parts))
+	ranges.Addr = r.addr
 	if verify && r.name != "bare" { // which keeps the parts as they come
 		if err := verifyRanges(ctx, r, m, parts); err != nil {
 			return err

@@ -91,7 +91,7 @@ func parse() (options, error) {
 	flag.BoolVar(&o.compare, "compare", false, "measure moraine and its peers in turn and print ratios")
 	flag.IntVar(&o.rounds, "rounds", 3, "rounds of -compare; medians are printed")
 	peers := flag.String("peers", "versitygw,bare,moto", "peers of -compare, separated by commas")
-	flag.StringVar(&o.profiles, "profiles", "", "directory for CPU and allocation profiles of moraine under the uploads of -compare")
+	flag.StringVar(&o.profiles, "profiles", "", "directory for CPU and allocation profiles and counts of system calls of moraine under the loads of -compare")
 	flag.Parse()
 	o.run = strings.Split(cmp.Or(*scenarios, defaults[o.compare].run), ",")
 	o.archives = cmp.Or(o.archives, defaults[o.compare].archives)

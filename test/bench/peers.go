@@ -28,9 +28,9 @@ type peer struct {
 // process is a running server.
 type process struct {
 	addr   string
-	admin  string // of Moraine alone
 	pid    int
-	fsyncs func(ctx context.Context) (float64, bool) // may be nil
+	admin  string                                                 // of Moraine alone
+	metric func(ctx context.Context, name string) (float64, bool) // likewise
 	stop   func() error
 }
 
@@ -90,9 +90,8 @@ func moraine(ctx context.Context, dir string, args []string) (peer, error) {
 				return nil, fmt.Errorf("%w; see %s with -keep", err, said.Name())
 			}
 			return &process{
-				addr: s.Addr, admin: s.AdminAddr, pid: s.PID(),
-				fsyncs: func(ctx context.Context) (float64, bool) { return s.Metric(ctx, fsyncMetric) },
-				stop:   func() error { s.Kill(); return nil },
+				addr: s.Addr, pid: s.PID(), admin: s.AdminAddr, metric: s.Metric,
+				stop: func() error { s.Kill(); return nil },
 			}, nil
 		},
 	}, err
