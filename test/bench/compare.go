@@ -195,28 +195,35 @@ func (c *comparison) timed(ctx context.Context, w work, r *running, do func() er
 // reading is the state of a server before a measurement. Its peak of memory
 // begins anew.
 func (r *running) reading(ctx context.Context) reading {
-	fsyncs := r.countSyncs(ctx)
+	var now reading
+	r.counts(ctx, &now)
 	_ = os.WriteFile(fmt.Sprintf("/proc/%d/clear_refs", r.pid), []byte("5"), 0) // without the right the peak is that of the process
-	u, err := moraineproc.ProcessUsage(r.pid)
-	return reading{usage: u, fsyncs: fsyncs, known: err == nil}
+	var err error
+	now.usage, err = moraineproc.ProcessUsage(r.pid)
+	now.known = err == nil
+	return now
 }
 
-// after is the state after a measurement; looking at the fsyncs comes last,
-// because it costs the server time.
+// after is the state after a measurement; the counts come last, because asking
+// for them costs the server time.
 func (r *running) after(ctx context.Context) reading {
-	u, err := moraineproc.ProcessUsage(r.pid)
-	return reading{usage: u, fsyncs: r.countSyncs(ctx), known: err == nil}
+	usage, err := moraineproc.ProcessUsage(r.pid)
+	now := reading{usage: usage, known: err == nil}
+	r.counts(ctx, &now)
+	return now
 }
 
-func (r *running) countSyncs(ctx context.Context) float64 {
-	if r.metric == nil {
-		return -1
+// counts reads what the server counts itself.
+func (r *running) counts(ctx context.Context, into *reading) {
+	for name, v := range map[string]*float64{fsyncMetric: &into.fsyncs, allocsMetric: &into.allocs, allocMetric: &into.memory} {
+		*v = -1
+		if r.metric == nil {
+			continue
+		}
+		if n, known := r.metric(ctx, name); known {
+			*v = n
+		}
 	}
-	n, known := r.metric(ctx, fsyncMetric)
-	if !known {
-		return -1
-	}
-	return n
 }
 
 // large measures an object in parts and its way back.
@@ -303,6 +310,8 @@ func together(a, b sample) sample {
 	a.ClientCPU += b.ClientCPU
 	a.cpu += b.cpu
 	a.fsyncs += b.fsyncs
+	a.allocs += b.allocs
+	a.memory += b.memory
 	a.rssPeak = max(a.rssPeak, b.rssPeak)
 	return a
 }
@@ -310,11 +319,11 @@ func together(a, b sample) sample {
 // retrieve reads the object from the page cache and from the disk.
 func (c *comparison) retrieve(ctx context.Context, r *running, m multipart, parts []load.Body, verify bool) error {
 	size := int64(len(parts)) * largePart
-	whole := load.Job{Addr: r.addr, Conns: 1, Count: 1, Want: 200, Idle: idleMax, Next: func(_, _ int, head []byte, now time.Time) ([]byte, *load.Body) {
+	whole := load.Job{Addr: r.addr, Conns: 1, Count: 1, Want: 200, Discard: c.discard, Idle: idleMax, Next: func(_, _ int, head []byte, now time.Time) ([]byte, *load.Body) {
 		return m.get(head, 0, 0, now), nil
 	}}
 	ranges := rangesJob(m, len(parts))
-	ranges.Addr = r.addr
+	ranges.Addr, ranges.Discard = r.addr, c.discard
 	if verify && r.name != "bare" { // which keeps the parts as they come
 		if err := verifyRanges(ctx, r, m, parts); err != nil {
 			return err

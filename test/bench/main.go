@@ -53,6 +53,7 @@ type options struct {
 	rounds     int
 	peers      []string
 	profiles   string
+	discard    bool
 	serverArgs []string
 }
 
@@ -91,6 +92,7 @@ func parse() (options, error) {
 	flag.BoolVar(&o.compare, "compare", false, "measure moraine and its peers in turn and print ratios")
 	flag.IntVar(&o.rounds, "rounds", 3, "rounds of -compare; medians are printed")
 	peers := flag.String("peers", "versitygw,bare,moto", "peers of -compare, separated by commas")
+	flag.BoolVar(&o.discard, "discard", false, "let -compare drop what it downloads in the kernel, as if it went to another machine")
 	flag.StringVar(&o.profiles, "profiles", "", "directory for CPU and allocation profiles and counts of system calls of moraine under the loads of -compare")
 	flag.Parse()
 	o.run = strings.Split(cmp.Or(*scenarios, defaults[o.compare].run), ",")

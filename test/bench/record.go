@@ -162,7 +162,7 @@ func (r *record) print(w io.Writer, o options) {
 	fmt.Fprintf(w, "%s %s/%s, %d processors, median of %d rounds of %v\n\n", runtime.Version(), runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), o.rounds, o.duration)
 	t := pipes{{
 		"Work", "Server", "Durable", "ops/s", "Spread", "MB/s", "p50 ms", "p99 ms", "CPU ms/op", "CPU s/GB",
-		"Peak RSS MiB", "Fsyncs/op", "Sync after s", "Client ms/op", "× " + reference, "× its CPU",
+		"Peak RSS MiB", "Fsyncs/op", "Allocs/op", "Alloc KiB/op", "Sync after s", "Client ms/op", "× " + reference, "× its CPU",
 	}}
 	rows := slices.Clone(r.rows)
 	slices.SortStableFunc(rows, func(a, b *row) int { return cmp.Compare(r.first(a.work), r.first(b.work)) })
@@ -203,6 +203,8 @@ func (r *record) cells(row *row) []string {
 		num("%.2f", (*sample).perGB),
 		num("%.0f", func(s *sample) float64 { return float64(s.rssPeak >> 20) }),
 		num("%.3f", func(s *sample) float64 { return s.fsyncs / float64(max(1, s.Ops())) }),
+		num("%.0f", func(s *sample) float64 { return s.allocs / float64(max(1, s.Ops())) }),
+		num("%.0f", func(s *sample) float64 { return s.memory / 1024 / float64(max(1, s.Ops())) }),
 		num("%.2f", func(s *sample) float64 { return positive(s.sync.Seconds()) }),
 		num("%.3f", func(s *sample) float64 { return positive(s.ClientCPU.Seconds() * 1000 / float64(max(1, s.Ops()))) }),
 		times(ratio(row, base, false)), times(ratio(row, base, true)),

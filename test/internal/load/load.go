@@ -19,6 +19,10 @@ type Job struct {
 	Next func(conn, i int, head []byte, now time.Time) ([]byte, *Body)
 	// Done is told of every reply, and may end the job. May be nil.
 	Done func(i int, r *Reply) error
+	// Discard drops the bodies of replies in the kernel, uncopied. A server that
+	// sends pages of its page cache then moves bytes that no processor touches,
+	// as it would to another machine; a client on this one would read them.
+	Discard bool
 	// Idle is how long nothing may happen before the job fails; zero: a minute.
 	Idle time.Duration
 }

@@ -14,10 +14,10 @@ import (
 )
 
 const (
-	inputSize  = 16 << 10  // room for the head of a reply
-	copyMax    = 128 << 10 // larger bodies are sent from the file, without a copy
-	discardMax = 1 << 20   // bytes discarded in one call
-	tick       = 50 * time.Millisecond
+	inputSize = 16 << 10  // room for the head of a reply
+	copyMax   = 128 << 10 // larger bodies are sent from the file, without a copy
+	readMax   = 256 << 10 // bytes of a reply's body received in one call
+	tick      = 50 * time.Millisecond
 )
 
 // NewCorpus makes a corpus. Close gives its memory back.
@@ -49,6 +49,9 @@ func (c *Corpus) Run(ctx context.Context, job Job) (Result, error) {
 	if l.Idle == 0 {
 		l.Idle = time.Minute
 	}
+	if !l.Discard {
+		l.sink = make([]byte, readMax)
+	}
 	l.result.Took = make([]time.Duration, 0, 1<<16)
 	err := l.run(ctx)
 	for i := range l.conns {
@@ -70,6 +73,7 @@ type loop struct {
 	begun  int       // requests
 	open   int       // requests without a complete reply
 	stop   time.Time // no request begins from here on
+	sink   []byte    // receives bodies of replies; empty to discard them
 	result Result
 }
 
@@ -311,7 +315,7 @@ func (l *loop) receive(i int) error {
 		var n int
 		var err error
 		if c.answer && c.left > 0 && c.reply.Status == l.Want {
-			n, err = discard(c.fd, int(min(c.left, discardMax)))
+			n, err = l.drop(c.fd, int(min(c.left, readMax)))
 			c.left -= int64(max(n, 0))
 		} else {
 			if c.filled == len(c.in) {
@@ -380,8 +384,13 @@ func (l *loop) complete(i int) error {
 	return l.next(i, now)
 }
 
-// discard drops bytes that have arrived without copying them (tcp(7)).
-func discard(fd, size int) (int, error) {
+// drop receives bytes that nobody wants, or drops them without copying them
+// (tcp(7)).
+func (l *loop) drop(fd, size int) (int, error) {
+	if !l.Discard {
+		n, _, err := unix.Recvfrom(fd, l.sink[:size], 0)
+		return n, err
+	}
 	n, _, errno := unix.Syscall6(unix.SYS_RECVFROM, uintptr(fd), 0, uintptr(size), unix.MSG_TRUNC, 0, 0)
 	if errno != 0 {
 		return -1, errno

@@ -28,12 +28,14 @@ func TestRun(t *testing.T) {
 		size, reply int64
 		conns       int
 		header      string // of every reply
+		discard     bool
 	}{
-		{"small", 4096, 0, 8, ""},
-		{"copied in pieces", 128 << 10, 10, 4, ""},
-		{"from the file", 3 << 20, 100_000, 3, ""},
-		{"ending connections", 4096, 10, 4, "close"},
-		{"stamp alone", 8, 0, 1, ""},
+		{"small", 4096, 0, 8, "", false},
+		{"copied in pieces", 128 << 10, 10, 4, "", false},
+		{"from the file", 3 << 20, 1_000_000, 3, "", false},
+		{"discarded", 8, 1_000_000, 3, "", true},
+		{"ending connections", 4096, 10, 4, "close", false},
+		{"stamp alone", 8, 0, 1, "", false},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			t.Parallel()
@@ -58,7 +60,7 @@ func TestRun(t *testing.T) {
 			done := make([]bool, count)
 			s := load.NewSigner("key", "secret", "region", "service")
 			got, err := c.Run(t.Context(), load.Job{
-				Addr: addr, Conns: row.conns, Count: count, Want: 200,
+				Addr: addr, Conns: row.conns, Count: count, Want: 200, Discard: row.discard,
 				Next: func(_, i int, head []byte, now time.Time) ([]byte, *load.Body) {
 					b := &bodies[i]
 					return s.Append(head, &load.Head{
