@@ -321,7 +321,7 @@ func (l *loop) receive(i int) error {
 			if c.filled == len(c.in) {
 				return fmt.Errorf("reply is too long: %.200q", c.in[:])
 			}
-			n, _, err = unix.Recvfrom(c.fd, c.in[c.filled:], 0)
+			n, err = unix.Read(c.fd, c.in[c.filled:])
 			if n > 0 {
 				c.filled += n
 				if c.answer {
@@ -388,8 +388,7 @@ func (l *loop) complete(i int) error {
 // (tcp(7)).
 func (l *loop) drop(fd, size int) (int, error) {
 	if !l.Discard {
-		n, _, err := unix.Recvfrom(fd, l.sink[:size], 0)
-		return n, err
+		return unix.Read(fd, l.sink[:size])
 	}
 	n, _, errno := unix.Syscall6(unix.SYS_RECVFROM, uintptr(fd), 0, uintptr(size), unix.MSG_TRUNC, 0, 0)
 	if errno != 0 {
