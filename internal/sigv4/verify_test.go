@@ -526,10 +526,15 @@ func TestScopeService(t *testing.T) {
 
 func BenchmarkVerify(b *testing.B) {
 	sum := sha256.Sum256([]byte("abc"))
+	digest := hex.EncodeToString(sum[:])
 	for name, r := range map[string]*http.Request{
-		"get":    get(),
-		"list":   incoming("GET", "/-/vaults?limit=10&marker=arn%3Aaws%3Aglacier", ""),
-		"upload": incoming("POST", "/-/vaults/v/archives", "abc", set("X-Amz-Content-Sha256", hex.EncodeToString(sum[:]))),
+		"get":  get(),
+		"list": incoming("GET", "/-/vaults?limit=10&marker=arn%3Aaws%3Aglacier", ""),
+		// What an SDK sends with an archive.
+		"upload": incoming("POST", "/-/vaults/photos-2024/archives", "abc",
+			set("X-Amz-Content-Sha256", digest), set("X-Amz-Sha256-Tree-Hash", digest), set("X-Amz-Archive-Description", "holiday pictures, August"),
+			set("User-Agent", "aws-sdk-go-v2/1.41.5 ua/2.1 os/linux lang/go#1.26 md/GOOS#linux api/glacier#1.33.0"),
+			set("Content-Type", "application/octet-stream"), set("Accept-Encoding", "identity")),
 	} {
 		b.Run(name, func(b *testing.B) {
 			v := sigv4.New(config(now))

@@ -407,7 +407,7 @@ func FuzzHasher(f *testing.F) {
 }
 
 func BenchmarkHasher(b *testing.B) {
-	for _, size := range []int{4 << 10, mib, 4 * mib, 64 * mib} {
+	for _, size := range []int{4 << 10, 64 << 10, mib, 4 * mib, 16 * mib, 64 * mib} {
 		b.Run(fmt.Sprint(size), func(b *testing.B) {
 			block := sevens(min(size, mib))
 			h := treehash.NewHasher()
@@ -434,6 +434,25 @@ func BenchmarkAppendLeaves(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
 				treehash.AppendLeaves(leaves, data[:count*mib])
+			}
+		})
+	}
+}
+
+// BenchmarkNewHasher hashes a body the way an upload does, which keeps no
+// Hasher for the next.
+func BenchmarkNewHasher(b *testing.B) {
+	for _, size := range []int{4 << 10, 64 << 10} {
+		b.Run(fmt.Sprint(size), func(b *testing.B) {
+			block := sevens(size)
+			b.SetBytes(int64(size))
+			b.ReportAllocs()
+			for b.Loop() {
+				h := treehash.NewHasher()
+				h.Write(block)
+				h.Linear()
+				h.Tree()
+				h.Leaves()
 			}
 		})
 	}

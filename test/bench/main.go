@@ -7,6 +7,8 @@
 //	go run ./test/bench -run small,large,parts      several scenarios
 //	go run ./test/bench -run archives -archives 1000000
 //	go run ./test/bench -endpoint host:port -key … -secret … -region …
+//	go run ./test/bench -compare                    side by side with other servers
+//	go run ./test/bench -compare -run small -rounds 5 -sizes 4096 -conns 64
 //
 // Bodies are cut from one random buffer and hashed before the clock starts;
 // the client speaks over raw connections and keeps its signing key, so that
@@ -14,6 +16,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -46,6 +49,11 @@ type options struct {
 	largeMiB   int64
 	archives   int
 	verify     bool
+	compare    bool
+	rounds     int
+	peers      []string
+	profiles   string
+	discard    bool
 	serverArgs []string
 }
 
@@ -53,7 +61,11 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
 	o, err := parse()
-	if err == nil {
+	switch {
+	case err != nil:
+	case o.compare:
+		err = compare(ctx, o)
+	default:
 		err = run(ctx, o)
 	}
 	if err != nil {
@@ -64,8 +76,8 @@ func main() {
 
 func parse() (options, error) {
 	o := options{sizes: []int64{4 << 10, 64 << 10, 1 << 20}, conns: []int{1, 16, 64}}
-	scenarios := flag.String("run", "small", "scenarios, separated by commas: small, large, parts, archives")
-	flag.StringVar(&o.data, "data", "", "data directory of the server; empty makes one under the temporary directory")
+	scenarios := flag.String("run", "", "scenarios, separated by commas: small, large, parts, archives; empty means small, or with -compare small, large, archives")
+	flag.StringVar(&o.data, "data", "", "data directory of the server, with -compare the directory for those of all; empty means one under the temporary directory")
 	flag.BoolVar(&o.keep, "keep", false, "keep a data directory that was made here")
 	flag.StringVar(&o.endpoint, "endpoint", "", "host:port of a running server; empty starts one")
 	flag.StringVar(&o.key, "key", moraineproc.KeyID, "access key id for -endpoint")
@@ -75,20 +87,39 @@ func parse() (options, error) {
 	flag.Func("sizes", "archive sizes of small in bytes, separated by commas", ints(&o.sizes))
 	flag.Func("conns", "numbers of connections of small, separated by commas", ints(&o.conns))
 	flag.Int64Var(&o.largeMiB, "large-mib", 4096, "size of the archive of large, in MiB, a multiple of 16")
-	flag.IntVar(&o.archives, "archives", 1_000_000, "number of archives of archives")
+	flag.IntVar(&o.archives, "archives", 0, "number of archives of archives; 0 means a million, with -compare a hundred thousand")
 	flag.BoolVar(&o.verify, "verify", false, "hash what is downloaded; costs the client processor time")
+	flag.BoolVar(&o.compare, "compare", false, "measure moraine and its peers in turn and print ratios")
+	flag.IntVar(&o.rounds, "rounds", 3, "rounds of -compare; medians are printed")
+	peers := flag.String("peers", "versitygw,bare,moto", "peers of -compare, separated by commas")
+	flag.BoolVar(&o.discard, "discard", false, "let -compare drop what it downloads in the kernel, as if it went to another machine")
+	flag.StringVar(&o.profiles, "profiles", "", "directory for CPU and allocation profiles and counts of system calls of moraine under the loads of -compare")
 	flag.Parse()
-	o.run = strings.Split(*scenarios, ",")
+	o.run = strings.Split(cmp.Or(*scenarios, defaults[o.compare].run), ",")
+	o.archives = cmp.Or(o.archives, defaults[o.compare].archives)
+	o.peers = strings.FieldsFunc(*peers, func(r rune) bool { return r == ',' })
 	o.serverArgs = flag.Args()
 	for _, name := range o.run {
 		if scenario[name] == nil {
 			return o, fmt.Errorf("no scenario %q", name)
 		}
 	}
+	if o.rounds <= 0 {
+		return o, errors.New("-rounds must be positive")
+	}
 	if o.largeMiB <= 0 || o.largeMiB%16 != 0 {
 		return o, errors.New("-large-mib must be a positive multiple of 16")
 	}
 	return o, nil
+}
+
+// defaults of flags that depend on -compare.
+var defaults = map[bool]struct {
+	run      string
+	archives int
+}{
+	false: {"small", 1_000_000},
+	true:  {"small,large,archives", 100_000},
 }
 
 // ints makes a flag of a list of numbers.

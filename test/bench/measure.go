@@ -16,15 +16,20 @@ import (
 	"moraine/test/internal/vaultclient"
 )
 
-// fsyncMetric is the server's own count of its fsyncs.
-const fsyncMetric = "moraine_fsyncs_total"
+// The server's own counts: of its fsyncs, of what it allocated and of how many
+// bytes that was.
+const (
+	fsyncMetric  = "moraine_fsyncs_total"
+	allocsMetric = "go_memstats_mallocs_total"
+	allocMetric  = "go_memstats_alloc_bytes_total"
+)
 
 // reading is the state of the server at one moment. Unknown figures are
 // negative.
 type reading struct {
-	usage  moraineproc.Usage
-	fsyncs float64
-	known  bool
+	usage                  moraineproc.Usage
+	fsyncs, allocs, memory float64
+	known                  bool
 }
 
 // read looks at the server; a peak begins anew when reset is set.
@@ -50,17 +55,24 @@ func (b *bench) read(ctx context.Context, reset bool) reading {
 type cost struct {
 	cpu     time.Duration
 	rssPeak int64
-	fsyncs  float64 // negative: unknown
 	known   bool
+	// Negative: unknown.
+	fsyncs, allocs, memory float64 // memory is the bytes of the allocations
 }
 
 func between(before, after reading) cost {
 	c := cost{cpu: after.usage.CPU - before.usage.CPU, rssPeak: after.usage.RSSPeak, known: before.known && after.known}
-	c.fsyncs = after.fsyncs - before.fsyncs
-	if before.fsyncs < 0 || after.fsyncs < 0 {
-		c.fsyncs = -1
-	}
+	c.fsyncs = since(before.fsyncs, after.fsyncs)
+	c.allocs = since(before.allocs, after.allocs)
+	c.memory = since(before.memory, after.memory)
 	return c
+}
+
+func since(before, after float64) float64 {
+	if before < 0 || after < 0 {
+		return -1
+	}
+	return after - before
 }
 
 func (c cost) cpuText() string {

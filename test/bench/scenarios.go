@@ -111,7 +111,7 @@ func (b *bench) large(ctx context.Context) error {
 	}
 	var job string
 	err = step("retrieval job", size, func() (err error) {
-		job, err = b.job(ctx, c, vault, vaultclient.JobRequest{Type: "archive-retrieval", ArchiveId: archive})
+		job, err = awaitJob(ctx, c, vault, vaultclient.JobRequest{Type: "archive-retrieval", ArchiveId: archive})
 		return err
 	})
 	if err != nil {
@@ -149,8 +149,8 @@ func (b *bench) download(ctx context.Context, c *vaultclient.Client, vault, job 
 	return nil
 }
 
-// job starts a job and waits for its success.
-func (b *bench) job(ctx context.Context, c *vaultclient.Client, vault string, request vaultclient.JobRequest) (string, error) {
+// awaitJob starts a job and waits for its success.
+func awaitJob(ctx context.Context, c *vaultclient.Client, vault string, request vaultclient.JobRequest) (string, error) {
 	id, err := c.InitiateJob(ctx, vault, request)
 	if err != nil {
 		return "", err
@@ -231,20 +231,20 @@ func (b *bench) inventories(ctx context.Context, t *table, vault string) error {
 	defer c.Close()
 	for _, format := range []string{"JSON", "CSV"} {
 		before, began := b.read(ctx, true), time.Now()
-		id, err := b.job(ctx, c, vault, vaultclient.JobRequest{Type: "inventory-retrieval", Format: format})
+		id, err := awaitJob(ctx, c, vault, vaultclient.JobRequest{Type: "inventory-retrieval", Format: format})
 		if err != nil {
 			return err
 		}
 		used := between(before, b.read(ctx, false))
 		t.row("inventory job, "+format, seconds(time.Since(began)), "", used.cpuText(), "", used.rssText())
 		before, began = b.read(ctx, true), time.Now()
-		lines := &counter{}
+		lines := &counter{word: []byte(`"archive `)}
 		resp, err := c.JobOutput(ctx, vault, id, "", lines)
 		if err != nil {
 			return err
 		}
-		if lines.ids != b.archives {
-			return fmt.Errorf("the %s inventory lists %d archives, want %d", format, lines.ids, b.archives)
+		if lines.found != b.archives {
+			return fmt.Errorf("the %s inventory lists %d archives, want %d", format, lines.found, b.archives)
 		}
 		used = between(before, b.read(ctx, false))
 		t.row(fmt.Sprintf("its download, %d MiB", resp.BodySize>>20), seconds(time.Since(began)), mbps(resp.BodySize, time.Since(began))+" MB", used.cpuText(), "", used.rssText())
@@ -252,18 +252,18 @@ func (b *bench) inventories(ctx context.Context, t *table, vault string) error {
 	return nil
 }
 
-// counter counts the descriptions of this benchmark in a stream.
+// counter counts a word in a stream.
 type counter struct {
-	rest []byte
-	ids  int
+	word  []byte
+	rest  []byte
+	found int
 }
 
 func (c *counter) Write(p []byte) (int, error) {
-	word := []byte(`"archive `)
 	data := append(c.rest, p...)
-	c.ids += bytes.Count(data, word)
+	c.found += bytes.Count(data, c.word)
 	// Keep the end that may hold the beginning of a word, but no whole one.
-	c.rest = bytes.Clone(data[max(0, len(data)-len(word)+1):])
+	c.rest = bytes.Clone(data[max(0, len(data)-len(c.word)+1):])
 	return len(p), nil
 }
 

@@ -21,7 +21,7 @@ func Build(ctx context.Context, dir string) (string, error) {
 	if ready := os.Getenv(BinaryEnv); ready != "" {
 		return ready, nil
 	}
-	root, err := repoRoot()
+	root, err := Root()
 	if err != nil {
 		return "", err
 	}
@@ -34,10 +34,10 @@ func Build(ctx context.Context, dir string) (string, error) {
 	return binary, nil
 }
 
-// repoRoot finds the module from the working directory, which for a test is
+// Root finds the module from the working directory, which for a test is
 // its package; a command may also be run from any folder below the root. With
 // -trimpath the source path is no path, so it is only the second choice.
-func repoRoot() (string, error) {
+func Root() (string, error) {
 	starts := []string{}
 	if wd, err := os.Getwd(); err == nil {
 		starts = append(starts, wd)

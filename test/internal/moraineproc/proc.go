@@ -40,6 +40,7 @@ type Config struct {
 	Env          []string  // further environment, NAME=value
 	Region       string    // zero: Region
 	Log          io.Writer // receives the server's output as well; may be nil
+	Output       *os.File  // receives it instead, without a detour; may be nil
 }
 
 // Server is a running process.
@@ -106,6 +107,9 @@ func Launch(c Config) (*Server, error) {
 	var out io.Writer = s.log
 	if c.Log != nil {
 		out = io.MultiWriter(s.log, c.Log)
+	}
+	if c.Output != nil {
+		out = c.Output
 	}
 	s.cmd.Stdout, s.cmd.Stderr = out, out
 	if err := s.cmd.Start(); err != nil {
