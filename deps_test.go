@@ -24,8 +24,9 @@ var floors = [][]string{
 	{"internal/blob", "internal/meta"}, // ports
 	{"internal/blob/blobtest", "internal/blob/mem", "internal/meta/metatest", "internal/meta/mem", "internal/disk/crashfs"},   // their suites and references
 	{"internal/blob/pack", "internal/meta/sqlmeta", "internal/notify/webhook", "internal/notify/sns", "internal/notify/nats"}, // adapters
-	{"internal/access"}, // services, the one every other asks first
-	{"internal/audit"},  // the record of who did what, in files
+	{"internal/housetest"}, // what tests of services stand on
+	{"internal/access"},    // services, the one every other asks first
+	{"internal/audit"},     // the record of who did what, in files
 	{"internal/account", "internal/vault", "internal/job", "internal/notify"}, // services
 	{"internal/api", "internal/iamapi", "internal/adminapi"},                  // surfaces
 	{"internal/iamclient"}, // the other end of one of them
@@ -39,7 +40,7 @@ var floors = [][]string{
 var only = map[string][]string{
 	// The assembly alone knows which adapters stand behind the ports.
 	"internal/blob/pack":      {"internal/server"},
-	"internal/meta/sqlmeta":   {"internal/server"},
+	"internal/meta/sqlmeta":   {"internal/server", "internal/housetest"},
 	"internal/notify/webhook": {"internal/server"},
 	"internal/notify/sns":     {"internal/server"},
 	"internal/notify/nats":    {"internal/server"},
@@ -52,6 +53,7 @@ var only = map[string][]string{
 	"internal/meta/metatest": {},
 	"internal/meta/mem":      {"internal/meta/metatest"},
 	"internal/disk/crashfs":  {},
+	"internal/housetest":     {},
 	"internal/config":        {"internal/server", "internal/cli"},
 	"internal/server":        {"internal/cli"},
 	"internal/iamclient":     {"internal/cli"},

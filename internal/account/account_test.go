@@ -3,7 +3,6 @@ package account_test
 import (
 	"errors"
 	"fmt"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -14,8 +13,8 @@ import (
 	"moraine"
 	"moraine/internal/access"
 	"moraine/internal/account"
+	"moraine/internal/housetest"
 	"moraine/internal/meta"
-	"moraine/internal/meta/sqlmeta"
 	"moraine/internal/policy"
 	"moraine/internal/sigv4"
 )
@@ -33,25 +32,15 @@ type office struct {
 	t     *testing.T
 	rows  meta.Store
 	root  account.Call
-	mu    sync.Mutex // guards clock
-	clock time.Time
+	clock *housetest.Clock
 
 	keyring *account.Keyring
 }
 
 func newOffice(t *testing.T) *office {
 	t.Helper()
-	rows, err := sqlmeta.Open(t.Context(), sqlmeta.Config{Path: filepath.Join(t.TempDir(), "meta.db")})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := rows.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	o := &office{t: t, rows: rows, clock: time.Unix(1_700_000_000, 0), keyring: keyring(t, account.GenerateMaster())}
-	o.Service = account.New(account.Config{Meta: rows, Keyring: o.keyring, Root: bootstrap(), Now: o.now})
+	o := &office{t: t, rows: housetest.Rows(t), clock: housetest.NewClock(time.Unix(1_700_000_000, 0)), keyring: keyring(t, account.GenerateMaster())}
+	o.Service = account.New(account.Config{Meta: o.rows, Keyring: o.keyring, Root: bootstrap(), Now: o.clock.Now})
 	if err := o.Open(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -70,18 +59,6 @@ func keyring(t *testing.T, text string) *account.Keyring {
 		t.Fatal(err)
 	}
 	return k
-}
-
-func (o *office) now() time.Time {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.clock
-}
-
-func (o *office) advance(d time.Duration) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	o.clock = o.clock.Add(d)
 }
 
 // must is the principal of a key that must be found.
@@ -279,8 +256,8 @@ func TestLookup(t *testing.T) {
 	}
 	// A session that is over is found, with its end: whether to say so is for
 	// the verifier, after the signature.
-	o.advance(time.Hour)
-	if k, err := o.Lookup(ctx, session.KeyID, token); err != nil || !k.Expires.Equal(session.Expires) || k.Expires.After(o.now()) {
+	o.clock.Advance(time.Hour)
+	if k, err := o.Lookup(ctx, session.KeyID, token); err != nil || !k.Expires.Equal(session.Expires) || k.Expires.After(o.clock.Now()) {
 		t.Errorf("a session that is over: %+v, %v", k, err)
 	}
 }
@@ -404,7 +381,7 @@ func TestLastUse(t *testing.T) {
 		t.Errorf("before: %+v, %v", got, err)
 	}
 	o.as(k)
-	want := moraine.KeyUse{At: o.now().UTC(), Service: "glacier", Region: "eu-north-1"}
+	want := moraine.KeyUse{At: o.clock.Now().UTC(), Service: "glacier", Region: "eu-north-1"}
 	if got, err := o.KeyUse(t.Context(), o.root, k.ID); err != nil || got.Used != want {
 		t.Errorf("after: %+v, %v", got, err)
 	}
