@@ -25,22 +25,23 @@ var floors = [][]string{
 	{"internal/blob", "internal/meta"}, // ports
 	{"internal/blob/blobtest", "internal/blob/mem", "internal/meta/metatest", "internal/meta/mem", "internal/disk/crashfs"},   // their suites and references
 	{"internal/blob/pack", "internal/meta/sqlmeta", "internal/notify/webhook", "internal/notify/sns", "internal/notify/nats"}, // adapters
-	{"internal/access"},                                                       // services, the one every other asks first
-	{"internal/audit", "internal/audit/audittest"},                            // the record of who did what, in files; and what tests read of it
+	{"internal/housetest"},                         // what tests of services stand on
+	{"internal/access"},                            // services, the one every other asks first
+	{"internal/audit", "internal/audit/audittest"}, // the record of who did what, in files; and what tests read of it
 	{"internal/account", "internal/vault", "internal/job", "internal/notify"}, // services
 	{"internal/api", "internal/iamapi", "internal/adminapi"},                  // surfaces
 	{"internal/iamclient", "internal/adminclient"},                            // the other ends of two of them
-	{"internal/config"},                                                       // assembly, from settings
-	{"internal/server"},                                                       // to a running server
-	{"internal/cli"},                                                          // to a command line
-	{"cmd/moraine"},                                                           // to a process
+	{"internal/config"}, // assembly, from settings
+	{"internal/server"}, // to a running server
+	{"internal/cli"},    // to a command line
+	{"cmd/moraine"},     // to a process
 }
 
 // only lists packages that a few may import, whatever their floor.
 var only = map[string][]string{
 	// The assembly alone knows which adapters stand behind the ports.
 	"internal/blob/pack":      {"internal/server"},
-	"internal/meta/sqlmeta":   {"internal/server"},
+	"internal/meta/sqlmeta":   {"internal/server", "internal/housetest"},
 	"internal/notify/webhook": {"internal/server"},
 	"internal/notify/sns":     {"internal/server"},
 	"internal/notify/nats":    {"internal/server"},
@@ -56,6 +57,7 @@ var only = map[string][]string{
 	"internal/meta/mem":        {"internal/meta/metatest"},
 	"internal/disk/crashfs":    {},
 	"internal/audit/audittest": {},
+	"internal/housetest":       {},
 	"internal/config":          {"internal/server", "internal/cli"},
 	"internal/server":          {"internal/cli"},
 	"internal/iamclient":       {"internal/cli"},

@@ -3,7 +3,6 @@ package access_test
 import (
 	"errors"
 	"fmt"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -11,8 +10,8 @@ import (
 
 	"moraine"
 	"moraine/internal/access"
+	"moraine/internal/housetest"
 	"moraine/internal/meta"
-	"moraine/internal/meta/sqlmeta"
 	"moraine/internal/policy"
 )
 
@@ -35,16 +34,7 @@ type house struct {
 
 func newHouse(t *testing.T) *house {
 	t.Helper()
-	rows, err := sqlmeta.Open(t.Context(), sqlmeta.Config{Path: filepath.Join(t.TempDir(), "meta.db")})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := rows.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	h := &house{t: t, rows: rows, now: noon}
+	h := &house{t: t, rows: housetest.Rows(t), now: noon}
 	h.Authority = access.New(access.Config{Now: func() time.Time { return h.now }})
 	h.update(func(tx meta.Tx) error {
 		return errors.Join(

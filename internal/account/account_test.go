@@ -3,7 +3,6 @@ package account_test
 import (
 	"errors"
 	"fmt"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -14,8 +13,8 @@ import (
 	"moraine"
 	"moraine/internal/access"
 	"moraine/internal/account"
+	"moraine/internal/housetest"
 	"moraine/internal/meta"
-	"moraine/internal/meta/sqlmeta"
 	"moraine/internal/policy"
 	"moraine/internal/sigv4"
 )
@@ -34,22 +33,12 @@ type office struct {
 	rows    meta.Store
 	keyring *account.Keyring
 	root    account.Call
-	mu      sync.Mutex // guards clock
-	clock   time.Time
+	clock   *housetest.Clock
 }
 
 func newOffice(t *testing.T) *office {
 	t.Helper()
-	rows, err := sqlmeta.Open(t.Context(), sqlmeta.Config{Path: filepath.Join(t.TempDir(), "meta.db")})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := rows.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	o := &office{t: t, rows: rows, keyring: keyring(t, account.GenerateMaster()), clock: time.Unix(1_700_000_000, 0)}
+	o := &office{t: t, rows: housetest.Rows(t), keyring: keyring(t, account.GenerateMaster()), clock: housetest.NewClock(time.Unix(1_700_000_000, 0))}
 	o.Service = o.service()
 	if err := o.Open(t.Context()); err != nil {
 		t.Fatal(err)
@@ -61,7 +50,7 @@ func newOffice(t *testing.T) *office {
 // service is a service without any memory on the rows, as a process that starts
 // has it.
 func (o *office) service() *account.Service {
-	return account.New(account.Config{Meta: o.rows, Keyring: o.keyring, Root: bootstrap(), Now: o.now})
+	return account.New(account.Config{Meta: o.rows, Keyring: o.keyring, Root: bootstrap(), Now: o.clock.Now})
 }
 
 func bootstrap() account.Root {
@@ -75,18 +64,6 @@ func keyring(t *testing.T, text string) *account.Keyring {
 		t.Fatal(err)
 	}
 	return k
-}
-
-func (o *office) now() time.Time {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.clock
-}
-
-func (o *office) advance(d time.Duration) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	o.clock = o.clock.Add(d)
 }
 
 // must is the principal of a key that must be found.
@@ -284,8 +261,8 @@ func TestLookup(t *testing.T) {
 	}
 	// A session that is over is found, with its end: whether to say so is for
 	// the verifier, after the signature.
-	o.advance(time.Hour)
-	if k, err := o.Lookup(ctx, session.KeyID, token); err != nil || !k.Expires.Equal(session.Expires) || k.Expires.After(o.now()) {
+	o.clock.Advance(time.Hour)
+	if k, err := o.Lookup(ctx, session.KeyID, token); err != nil || !k.Expires.Equal(session.Expires) || k.Expires.After(o.clock.Now()) {
 		t.Errorf("a session that is over: %+v, %v", k, err)
 	}
 }
@@ -409,7 +386,7 @@ func TestLastUse(t *testing.T) {
 		t.Errorf("before: %+v, %v", got, err)
 	}
 	o.as(k)
-	want := moraine.KeyUse{At: o.now().UTC(), Service: "glacier", Region: "eu-north-1"}
+	want := moraine.KeyUse{At: o.clock.Now().UTC(), Service: "glacier", Region: "eu-north-1"}
 	if got, err := o.KeyUse(t.Context(), o.root, k.ID); err != nil || got.Used != want {
 		t.Errorf("after: %+v, %v", got, err)
 	}

@@ -28,13 +28,13 @@ func (o *office) crowd(n int, texts ...string) []string {
 		for i := range n {
 			name, owner := fmt.Sprintf("crowd%d", i), fmt.Sprintf("AIDACROWD%012d", i)
 			ids[i] = fmt.Sprintf("AKIACROWD%011d", i)
-			document, err := json.Marshal(account.Entity{Name: name, Path: "/", Created: o.now(), Inline: inline})
+			document, err := json.Marshal(account.Entity{Name: name, Path: "/", Created: o.clock.Now(), Inline: inline})
 			err = errors.Join(err,
 				tx.Identities().Save(moraine.Identity{
 					ID: owner, Account: here, Kind: user, Name: name, ARN: "arn:aws:iam::" + here + ":user/" + name, Document: document,
 				}),
 				tx.AccessKeys().Save(moraine.AccessKey{
-					ID: ids[i], Account: here, Owner: owner, Active: true, Created: o.now(), Sealed: o.keyring.Seal([]byte("secret"), "secret:"+ids[i]),
+					ID: ids[i], Account: here, Owner: owner, Active: true, Created: o.clock.Now(), Sealed: o.keyring.Seal([]byte("secret"), "secret:"+ids[i]),
 				}))
 			if err != nil {
 				return err

@@ -29,7 +29,7 @@ func (o *office) store(archives int) (*vault.Service, []moraine.ArchiveID) {
 		}
 	})
 	s := vault.New(vault.Config{
-		Meta: o.rows, Blobs: blobs, Pending: new(blob.Pending), Access: access.New(access.Config{Now: o.now}), Now: o.now,
+		Meta: o.rows, Blobs: blobs, Pending: new(blob.Pending), Access: access.New(access.Config{Now: o.clock.Now}), Now: o.clock.Now,
 	})
 	call := o.call(o.root.Principal)
 	if _, err := s.CreateVault(o.t.Context(), call, "v"); err != nil {

@@ -103,7 +103,7 @@ func TestRootSessionDiesWithKey(t *testing.T) {
 	// The operator starts the server with another bootstrap key.
 	next := bootstrap()
 	next.KeyID = "AKIAMORAINETEST00002"
-	o.Service = account.New(account.Config{Meta: o.rows, Keyring: o.keyring, Root: next, Now: o.now})
+	o.Service = account.New(account.Config{Meta: o.rows, Keyring: o.keyring, Root: next, Now: o.clock.Now})
 	if _, err := o.Lookup(ctx, bootstrapped.KeyID, string(bootstrapped.Token)); !errors.Is(err, sigv4.ErrUnknownKey) {
 		t.Errorf("the session outlives the bootstrap key: %v", err)
 	}
@@ -161,8 +161,8 @@ func TestRevokeSessions(t *testing.T) {
 
 	at, err := o.RevokeSessions(ctx, o.root, "ops")
 	o.ok(err)
-	if at.Before(o.now()) || at.After(o.now().Add(time.Second)) {
-		t.Errorf("revoked before %v, it is %v", at, o.now())
+	if at.Before(o.clock.Now()) || at.After(o.clock.Now().Add(time.Second)) {
+		t.Errorf("revoked before %v, it is %v", at, o.clock.Now())
 	}
 	o.dead("revoked", old, oldHeld)
 	o.alive("sessions of another role were revoked", kept, keptHeld)
@@ -175,13 +175,13 @@ func TestRevokeSessions(t *testing.T) {
 		t.Errorf("begun %v, before the revocation at %v", p.Issued, at)
 	}
 	o.dead("the old one", old, oldHeld)
-	o.advance(time.Minute)
+	o.clock.Advance(time.Minute)
 	_, err = o.RevokeSessions(ctx, o.root, "ops")
 	o.ok(err)
 	o.dead("revoked again", next, nextHeld)
 
 	// A clock that was set back undoes no revocation and blocks no session.
-	o.advance(-time.Hour)
+	o.clock.Advance(-time.Hour)
 	o.dead("the clock was set back", next, nextHeld)
 	o.ok(o.UpdateRole(ctx, o.root, "ops", new(string), nil))
 	back, backHeld := o.assume(caller, ops)
@@ -211,12 +211,12 @@ func TestRevokeOlderSessions(t *testing.T) {
 	if !allowed(o.in(old).Principal, action) {
 		t.Fatal("the session may do nothing")
 	}
-	o.advance(time.Minute)
+	o.clock.Advance(time.Minute)
 	deny := `{
   "Version": "2012-10-17",
   "Statement": [{
     "Effect": "Deny", "Action": ["*"], "Resource": ["*"],
-    "Condition": {"DateLessThan": {"aws:TokenIssueTime": "` + o.now().UTC().Format("2006-01-02T15:04:05.000Z") + `"}}
+    "Condition": {"DateLessThan": {"aws:TokenIssueTime": "` + o.clock.Now().UTC().Format("2006-01-02T15:04:05.000Z") + `"}}
   }]
 }`
 	for kind, name := range map[moraine.IdentityKind]string{role: "ops", user: "bob"} {
@@ -228,7 +228,7 @@ func TestRevokeOlderSessions(t *testing.T) {
 	if !allowed(o.as(o.key("bob")).Principal, action) {
 		t.Error("a long-term key, which has no time of issue, is denied")
 	}
-	o.advance(time.Second)
+	o.clock.Advance(time.Second)
 	next, _ := o.assume(caller, ops)
 	if !allowed(o.in(next).Principal, action) {
 		t.Error("a session younger than the policy is denied")

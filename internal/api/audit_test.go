@@ -7,7 +7,6 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -22,9 +21,9 @@ import (
 	"moraine/internal/blob"
 	"moraine/internal/blob/mem"
 	"moraine/internal/disk/crashfs"
+	"moraine/internal/housetest"
 	"moraine/internal/job"
 	"moraine/internal/meta"
-	"moraine/internal/meta/sqlmeta"
 	"moraine/internal/sigv4"
 	"moraine/internal/vault"
 )
@@ -47,18 +46,15 @@ func newAudited(t *testing.T, throttle *access.Throttle) *audited {
 // newAuditedWith is newAudited with more settings.
 func newAuditedWith(t *testing.T, auditing audit.Config, cfg api.Config) *audited {
 	t.Helper()
-	h := &audited{house: &house{t: t, clock: time.Date(2024, 11, 5, 8, 30, 11, 0, time.UTC)}, fsys: crashfs.New()}
+	h := &audited{house: &house{t: t, clock: housetest.NewClock(time.Date(2024, 11, 5, 8, 30, 11, 0, time.UTC))}, fsys: crashfs.New()}
 	var err error
 	auditing.FS, auditing.Dir, auditing.Now = h.fsys, "audit", h.now
 	if h.log, err = audit.Open(auditing); err != nil {
 		t.Fatal(err)
 	}
-	rows, err := sqlmeta.Open(t.Context(), sqlmeta.Config{Path: filepath.Join(t.TempDir(), "meta.db")})
-	if err != nil {
-		t.Fatal(err)
-	}
+	rows := housetest.Rows(t)
 	err = rows.Update(t.Context(), func(tx meta.Tx) error {
-		return tx.Vaults().Save(moraine.Vault{ID: "t", Account: other, Region: region, Name: "theirs", Created: h.clock})
+		return tx.Vaults().Save(moraine.Vault{ID: "t", Account: other, Region: region, Name: "theirs", Created: h.now()})
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -84,7 +80,6 @@ func newAuditedWith(t *testing.T, auditing audit.Config, cfg api.Config) *audite
 		stop()
 		<-ended
 		_ = blobs.Close()
-		_ = rows.Close()
 	})
 	return h
 }

@@ -4,14 +4,11 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"errors"
 	"io"
 	"net/http"
 	"net/http/httptest"
-	"path/filepath"
 	"regexp"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -20,8 +17,8 @@ import (
 	"moraine/internal/api"
 	"moraine/internal/blob"
 	"moraine/internal/blob/mem"
+	"moraine/internal/housetest"
 	"moraine/internal/job"
-	"moraine/internal/meta/sqlmeta"
 	"moraine/internal/sigv4"
 	"moraine/internal/vault"
 )
@@ -53,18 +50,13 @@ func (directory) Principal(*sigv4.Result) (access.Principal, error) {
 type house struct {
 	t      *testing.T
 	server *httptest.Server
-	mu     sync.Mutex // guards clock
-	clock  time.Time
+	clock  *housetest.Clock
 }
 
 func newHouse(t *testing.T) *house {
 	t.Helper()
-	h := &house{t: t, clock: time.Date(2024, 11, 5, 8, 30, 11, int(275*time.Millisecond), time.UTC)}
-	rows, err := sqlmeta.Open(t.Context(), sqlmeta.Config{Path: filepath.Join(t.TempDir(), "meta.db")})
-	if err != nil {
-		t.Fatal(err)
-	}
-	blobs := mem.New()
+	h := &house{t: t, clock: housetest.NewClock(time.Date(2024, 11, 5, 8, 30, 11, int(275*time.Millisecond), time.UTC))}
+	rows, blobs := housetest.Rows(t), mem.New()
 	pending, authority := new(blob.Pending), access.New(access.Config{Now: h.now})
 	h.server = httptest.NewServer(api.New(api.Config{
 		Vaults:     vault.New(vault.Config{Meta: rows, Blobs: blobs, Pending: pending, Access: authority, Now: h.now}),
@@ -74,7 +66,7 @@ func newHouse(t *testing.T) *house {
 	}))
 	t.Cleanup(func() {
 		h.server.Close()
-		if err := errors.Join(blobs.Close(), rows.Close()); err != nil {
+		if err := blobs.Close(); err != nil {
 			t.Error(err)
 		}
 	})
@@ -82,17 +74,9 @@ func newHouse(t *testing.T) *house {
 	return h
 }
 
-func (h *house) now() time.Time {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return h.clock
-}
+func (h *house) now() time.Time { return h.clock.Now() }
 
-func (h *house) advance(d time.Duration) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.clock = h.clock.Add(d)
-}
+func (h *house) advance(d time.Duration) { h.clock.Advance(d) }
 
 // send signs and sends a request of root.
 func (h *house) send(method, target, body string) (*http.Response, string) {

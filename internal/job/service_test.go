@@ -4,11 +4,8 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
-	"os"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -18,9 +15,9 @@ import (
 	"moraine/internal/access"
 	"moraine/internal/blob"
 	"moraine/internal/blob/mem"
+	"moraine/internal/housetest"
 	"moraine/internal/job"
 	"moraine/internal/meta"
-	"moraine/internal/meta/sqlmeta"
 	"moraine/internal/treehash"
 	"moraine/internal/vault"
 )
@@ -35,26 +32,22 @@ type house struct {
 	blobs  *damagedStore
 	config job.Config
 	call   access.Call
-	mu     sync.Mutex // guards clock
-	clock  time.Time
+	clock  *housetest.Clock
 }
 
 func newHouse(t *testing.T, change func(*job.Config)) *house {
 	t.Helper()
-	rows, err := sqlmeta.Open(t.Context(), sqlmeta.Config{Path: newRows(t)})
-	if err != nil {
-		t.Fatal(err)
-	}
+	rows := housetest.Rows(t)
 	h := &house{
 		t: t, rows: rows, blobs: &damagedStore{Store: mem.New()},
-		clock: time.Date(2024, 11, 5, 8, 0, 0, int(123*time.Millisecond), time.UTC),
+		clock: housetest.NewClock(time.Date(2024, 11, 5, 8, 0, 0, int(123*time.Millisecond), time.UTC)),
 		call: access.Call{
 			Principal: access.Principal{Account: "210987654321", ARN: "arn:aws:iam::210987654321:root", Root: true},
 			Region:    "eu-north-1", Account: "-",
 		},
 	}
 	t.Cleanup(func() {
-		if err := errors.Join(h.blobs.Close(), rows.Close()); err != nil {
+		if err := h.blobs.Close(); err != nil {
 			t.Error(err)
 		}
 	})
@@ -75,49 +68,10 @@ func newHouse(t *testing.T, change func(*job.Config)) *house {
 	return h
 }
 
-// emptyRows is a database without rows, made once: to migrate is most of what a
-// short test would do.
-var emptyRows = sync.OnceValues(func() ([]byte, error) {
-	dir, err := os.MkdirTemp("", "rows")
-	if err != nil {
-		return nil, err
-	}
-	defer os.RemoveAll(dir)
-	path := filepath.Join(dir, "meta.db")
-	rows, err := sqlmeta.Open(context.Background(), sqlmeta.Config{Path: path})
-	if err != nil {
-		return nil, err
-	}
-	if err := rows.Close(); err != nil {
-		return nil, err
-	}
-	return os.ReadFile(path)
-})
-
-// newRows returns the path of a database without rows.
-func newRows(t *testing.T) string {
-	t.Helper()
-	empty, err := emptyRows()
-	if err != nil {
-		t.Fatal(err)
-	}
-	path := filepath.Join(t.TempDir(), "meta.db")
-	if err := os.WriteFile(path, empty, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	return path
-}
-
-func (h *house) now() time.Time {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return h.clock
-}
+func (h *house) now() time.Time { return h.clock.Now() }
 
 func (h *house) advance(d time.Duration) {
-	h.mu.Lock()
-	h.clock = h.clock.Add(d)
-	h.mu.Unlock()
+	h.clock.Advance(d)
 	h.Wake()
 }
 

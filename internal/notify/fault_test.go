@@ -39,7 +39,7 @@ func TestDeliveryCommitFaults(t *testing.T) {
 			h := newHouse(t)
 			rows := &metatest.Faults{Store: h.rows}
 			h.Service = notify.New(notify.Config{
-				Meta: rows, Targets: map[string]notify.Sink{topic: h.sink}, Owner: "one", Now: h.now, Jitter: func() float64 { return 1 },
+				Meta: rows, Targets: map[string]notify.Sink{topic: h.sink}, Owner: "one", Now: h.clock.Now, Jitter: func() float64 { return 1 },
 			})
 			id := h.add(topic)
 			h.sink.refuse(c.refuse)
@@ -55,12 +55,12 @@ func TestDeliveryCommitFaults(t *testing.T) {
 				t.Errorf("delivered %d times, row %+v; want %d and %+v", h.sink.count(), got, c.delivered, c.row)
 			}
 			h.sink.refuse(nil)
-			h.advance(notify.LeaseTime)
+			h.clock.Advance(notify.LeaseTime)
 			for range 2 {
 				if _, err := h.Deliver(t.Context()); err != nil {
 					t.Fatal(err)
 				}
-				h.advance(notify.LeaseTime)
+				h.clock.Advance(notify.LeaseTime)
 			}
 			if h.row(id).State != "" || h.sink.count() != c.total {
 				t.Errorf("delivered %d times in all, row %+v; want %d times and no row", h.sink.count(), h.row(id), c.total)

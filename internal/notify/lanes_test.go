@@ -86,12 +86,12 @@ func TestPutOff(t *testing.T) {
 	const total = 300
 	h.addMany(topic, total)
 	release := make(chan struct{})
-	s := notify.New(notify.Config{Meta: h.rows, Owner: "run", Now: h.now, Targets: map[string]notify.Sink{
+	s := notify.New(notify.Config{Meta: h.rows, Owner: "run", Now: h.clock.Now, Targets: map[string]notify.Sink{
 		topic: deliverFunc(func(context.Context, moraine.Message) error { <-release; return nil }),
 	}})
 	var attempts sync.WaitGroup
 	claims := 0
-	for now := h.now(); h.now().Sub(now) < 5*time.Second; h.advance(50 * time.Millisecond) {
+	for now := h.clock.Now(); h.clock.Now().Sub(now) < 5*time.Second; h.clock.Advance(50 * time.Millisecond) {
 		n, err := s.Dispatch(t.Context(), &attempts)
 		h.must(err)
 		if n > 0 {
@@ -117,8 +117,8 @@ func TestPutOff(t *testing.T) {
 	distinct := make(map[time.Time]bool)
 	for _, at := range next {
 		distinct[at] = true
-		if at.Before(h.now().Add(-time.Second)) || at.After(h.now().Add(notify.PutOffMax)) {
-			t.Errorf("put off to %v, it is %v", at, h.now())
+		if at.Before(h.clock.Now().Add(-time.Second)) || at.After(h.clock.Now().Add(notify.PutOffMax)) {
+			t.Errorf("put off to %v, it is %v", at, h.clock.Now())
 		}
 	}
 	if len(distinct) < len(next)/8 {
@@ -135,7 +135,7 @@ func TestRetention(t *testing.T) {
 	h := newHouse(t)
 	var removed []moraine.MessageID
 	s := notify.New(notify.Config{
-		Meta: h.rows, Owner: "one", Now: h.now, Log: slog.New(slog.NewTextHandler(h.log, nil)), Retention: time.Hour,
+		Meta: h.rows, Owner: "one", Now: h.clock.Now, Log: slog.New(slog.NewTextHandler(h.log, nil)), Retention: time.Hour,
 		Removed: func(m moraine.Message) { removed = append(removed, m.ID) },
 	})
 	old := h.add("arn:aws:sns:us-east-1:210987654321:nobody")
@@ -148,7 +148,7 @@ func TestRetention(t *testing.T) {
 	if m := h.row(old); !s.RemovedAt(m).Equal(m.Created.Add(time.Hour)) {
 		t.Errorf("made %v, removed at %v", m.Created, s.RemovedAt(m))
 	}
-	h.advance(time.Hour - time.Millisecond)
+	h.clock.Advance(time.Hour - time.Millisecond)
 	young := h.add("arn:aws:sns:us-east-1:210987654321:nobody")
 	if n, err := s.Deliver(t.Context()); n != 1 || err != nil {
 		t.Fatal(n, err)
@@ -157,7 +157,7 @@ func TestRetention(t *testing.T) {
 	if len(removed) > 0 || strings.Contains(h.log.String(), "removed") {
 		t.Fatalf("removed early: %v, %s", removed, h.log)
 	}
-	h.advance(time.Millisecond)
+	h.clock.Advance(time.Millisecond)
 	h.must(s.Prune(t.Context()))
 	if len(removed) != 1 || removed[0] != old || h.row(old).State != "" || h.row(young).State != moraine.MessageUnrouted {
 		t.Errorf("removed %v", removed)

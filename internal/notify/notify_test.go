@@ -6,13 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"moraine"
+	"moraine/internal/housetest"
 	"moraine/internal/meta"
 	"moraine/internal/meta/sqlmeta"
 	"moraine/internal/notify"
@@ -55,43 +55,21 @@ type house struct {
 	rows  *sqlmeta.Store
 	sink  *sink
 	log   *bytes.Buffer // read it only while nothing runs
-	mu    sync.Mutex    // guards clock
-	clock time.Time
+	clock *housetest.Clock
 }
 
 func newHouse(t *testing.T) *house {
 	t.Helper()
-	rows, err := sqlmeta.Open(t.Context(), sqlmeta.Config{Path: filepath.Join(t.TempDir(), "meta.db")})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := rows.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	h := &house{t: t, rows: rows, sink: new(sink), log: new(bytes.Buffer), clock: time.Date(2024, 11, 5, 8, 0, 0, 0, time.UTC)}
+	h := &house{t: t, rows: housetest.Rows(t), sink: new(sink), log: new(bytes.Buffer), clock: housetest.NewClock(time.Date(2024, 11, 5, 8, 0, 0, 0, time.UTC))}
 	h.Service = h.service("one")
 	return h
 }
 
 func (h *house) service(owner string) *notify.Service {
 	return notify.New(notify.Config{
-		Meta: h.rows, Targets: map[string]notify.Sink{topic: h.sink}, Owner: owner, Now: h.now,
+		Meta: h.rows, Targets: map[string]notify.Sink{topic: h.sink}, Owner: owner, Now: h.clock.Now,
 		Log: slog.New(slog.NewTextHandler(h.log, nil)), Jitter: func() float64 { return 1 },
 	})
-}
-
-func (h *house) now() time.Time {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return h.clock
-}
-
-func (h *house) advance(d time.Duration) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.clock = h.clock.Add(d)
 }
 
 func (h *house) must(err error) {
@@ -112,10 +90,10 @@ func (h *house) addMany(topic string, n int) []moraine.MessageID {
 	ids := make([]moraine.MessageID, n)
 	h.must(h.rows.Update(h.t.Context(), func(tx meta.Tx) error {
 		for i := range ids {
-			ids[i] = moraine.NewMessageID(h.now())
+			ids[i] = moraine.NewMessageID(h.clock.Now())
 			err := tx.Outbox().Save(moraine.Message{
 				ID: ids[i], Topic: topic, Source: "arn", Event: moraine.ArchiveRetrievalCompleted, Job: "job",
-				Body: "{}", State: moraine.MessagePending, Created: h.now(), Next: h.now(),
+				Body: "{}", State: moraine.MessagePending, Created: h.clock.Now(), Next: h.clock.Now(),
 			})
 			if err != nil {
 				return err
@@ -170,7 +148,7 @@ func TestRetries(t *testing.T) {
 	h := newHouse(t)
 	id := h.add(topic)
 	h.sink.refuse(errors.New(strings.Repeat("no ", 1000)))
-	begin := h.now()
+	begin := h.clock.Now()
 	attempts := 0
 	for m := h.row(id); m.State == moraine.MessagePending; m = h.row(id) {
 		h.deliver(1)
@@ -182,18 +160,18 @@ func TestRetries(t *testing.T) {
 		if m.State != moraine.MessagePending {
 			break
 		}
-		wait := m.Next.Sub(h.now())
+		wait := m.Next.Sub(h.clock.Now())
 		if wait != notify.Backoff(int64(attempts), 1) {
 			t.Fatalf("after %d attempts the next is in %v", attempts, wait)
 		}
-		h.advance(wait - time.Millisecond)
+		h.clock.Advance(wait - time.Millisecond)
 		h.deliver(0)
-		h.advance(time.Millisecond)
+		h.clock.Advance(time.Millisecond)
 	}
-	if m := h.row(id); m.State != moraine.MessageDead || h.now().Sub(begin) < notify.TriesTime {
-		t.Fatalf("after %v: %+v", h.now().Sub(begin), m)
+	if m := h.row(id); m.State != moraine.MessageDead || h.clock.Now().Sub(begin) < notify.TriesTime {
+		t.Fatalf("after %v: %+v", h.clock.Now().Sub(begin), m)
 	}
-	h.advance(time.Hour)
+	h.clock.Advance(time.Hour)
 	h.deliver(0)
 	h.sink.refuse(nil)
 	h.must(h.Retry(t.Context(), id))
@@ -233,14 +211,14 @@ func TestUnrouted(t *testing.T) {
 	if n := strings.Count(h.log.String(), "without a target"); n != 1 {
 		t.Errorf("the topic is logged %d times:\n%s", n, h.log)
 	}
-	h.advance(notify.RetentionDefault - time.Millisecond)
+	h.clock.Advance(notify.RetentionDefault - time.Millisecond)
 	h.must(h.Prune(t.Context()))
 	if m := h.row(kept[0]); m.State != moraine.MessageUnrouted {
 		t.Error("a message was removed early")
 	}
 	late := h.add("arn:aws:sns:us-east-1:210987654321:nobody")
 	h.deliver(1)
-	h.advance(time.Millisecond)
+	h.clock.Advance(time.Millisecond)
 	h.must(h.Prune(t.Context()))
 	if h.row(kept[0]).State != "" || h.row(kept[2]).State != "" || h.row(late).State != moraine.MessageUnrouted {
 		t.Error("not the old messages were removed")
@@ -256,7 +234,7 @@ func TestLease(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	h.sink.refuse(errors.New("cut off"))
 	dying := notify.New(notify.Config{
-		Meta: h.rows, Owner: "dying", Now: h.now,
+		Meta: h.rows, Owner: "dying", Now: h.clock.Now,
 		Targets: map[string]notify.Sink{topic: deliverFunc(func(ctx context.Context, _ moraine.Message) error {
 			cancel()
 			<-ctx.Done()
@@ -270,9 +248,9 @@ func TestLease(t *testing.T) {
 		t.Errorf("an attempt that was cut off counts: %+v", m)
 	}
 	h.sink.refuse(nil)
-	h.advance(notify.LeaseTime - time.Millisecond)
+	h.clock.Advance(notify.LeaseTime - time.Millisecond)
 	h.deliver(0)
-	h.advance(time.Millisecond)
+	h.clock.Advance(time.Millisecond)
 	h.deliver(1)
 	if h.row(id).State != "" || h.sink.count() != 1 {
 		t.Errorf("delivered %d times", h.sink.count())
@@ -290,10 +268,10 @@ func TestTakenOver(t *testing.T) {
 	h := newHouse(t)
 	id := h.add(topic)
 	slow := notify.New(notify.Config{
-		Meta: h.rows, Owner: "slow", Now: h.now,
+		Meta: h.rows, Owner: "slow", Now: h.clock.Now,
 		Targets: map[string]notify.Sink{topic: deliverFunc(func(context.Context, moraine.Message) error {
 			h.sink.refuse(errors.New("busy"))
-			h.advance(notify.LeaseTime)
+			h.clock.Advance(notify.LeaseTime)
 			h.deliver(1)
 			return errors.New("too late")
 		})},

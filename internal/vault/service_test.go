@@ -2,13 +2,10 @@ package vault_test
 
 import (
 	"bytes"
-	"context"
 	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
-	"os"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -18,9 +15,9 @@ import (
 	"moraine/internal/access"
 	"moraine/internal/blob"
 	"moraine/internal/blob/mem"
+	"moraine/internal/housetest"
 	"moraine/internal/meta"
 	"moraine/internal/meta/metatest"
-	"moraine/internal/meta/sqlmeta"
 	"moraine/internal/treehash"
 	"moraine/internal/vault"
 )
@@ -33,8 +30,7 @@ type house struct {
 	rows   *metatest.Faults
 	blobs  blobStore
 	call   access.Call
-	mu     sync.Mutex // guards clock
-	clock  time.Time
+	clock  *housetest.Clock
 	config vault.Config
 }
 
@@ -45,19 +41,15 @@ type blobStore interface {
 
 func newHouse(t *testing.T, change func(*vault.Config)) *house {
 	t.Helper()
-	rows, err := sqlmeta.Open(t.Context(), sqlmeta.Config{Path: newRows(t)})
-	if err != nil {
-		t.Fatal(err)
-	}
 	h := &house{
-		t: t, rows: &metatest.Faults{Store: rows}, blobs: mem.New(), clock: time.UnixMilli(1_700_000_000_000),
+		t: t, rows: &metatest.Faults{Store: housetest.Rows(t)}, blobs: mem.New(), clock: housetest.NewClock(time.UnixMilli(1_700_000_000_000)),
 		call: access.Call{
 			Principal: access.Principal{Account: "210987654321", ARN: "arn:aws:iam::210987654321:root", Root: true},
 			Region:    "eu-north-1", Account: "-",
 		},
 	}
 	t.Cleanup(func() {
-		if err := errors.Join(h.blobs.Close(), rows.Close()); err != nil {
+		if err := h.blobs.Close(); err != nil {
 			t.Error(err)
 		}
 	})
@@ -71,50 +63,9 @@ func newHouse(t *testing.T, change func(*vault.Config)) *house {
 	return h
 }
 
-// emptyRows is a database without rows, made once: to migrate is most of what a
-// short test would do.
-var emptyRows = sync.OnceValues(func() ([]byte, error) {
-	dir, err := os.MkdirTemp("", "rows")
-	if err != nil {
-		return nil, err
-	}
-	defer os.RemoveAll(dir)
-	path := filepath.Join(dir, "meta.db")
-	rows, err := sqlmeta.Open(context.Background(), sqlmeta.Config{Path: path})
-	if err != nil {
-		return nil, err
-	}
-	if err := rows.Close(); err != nil {
-		return nil, err
-	}
-	return os.ReadFile(path)
-})
+func (h *house) now() time.Time { return h.clock.Now() }
 
-// newRows returns the path of a database without rows.
-func newRows(t *testing.T) string {
-	t.Helper()
-	empty, err := emptyRows()
-	if err != nil {
-		t.Fatal(err)
-	}
-	path := filepath.Join(t.TempDir(), "meta.db")
-	if err := os.WriteFile(path, empty, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	return path
-}
-
-func (h *house) now() time.Time {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return h.clock
-}
-
-func (h *house) advance(d time.Duration) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.clock = h.clock.Add(d)
-}
+func (h *house) advance(d time.Duration) { h.clock.Advance(d) }
 
 func (h *house) create(name string) {
 	h.t.Helper()
