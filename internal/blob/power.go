@@ -40,7 +40,6 @@ type Stater interface {
 type Mender interface {
 	// Missing names the places of the copies that a blob should have and does
 	// not, as far as that can be told without reading data; none if it has all.
-	// An error of kind Unavailable says that a place could not be asked.
 	Missing(ctx context.Context, ref moraine.BlobRef) ([]string, error)
 	// Mend makes the missing and damaged copies of a blob anew from a good one,
 	// every leaf of which is checked on the way, and returns the reference that

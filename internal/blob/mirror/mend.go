@@ -63,9 +63,10 @@ func (s *Store) Missing(ctx context.Context, ref moraine.BlobRef) ([]string, err
 		absent := h[n] == ""
 		if !absent && s.rebuilding.Load() == int32(n) {
 			_, err := side.Stat(ctx, h[n])
-			if absent = spoilt(err); err != nil && !absent {
-				return nil, err
+			if ctx.Err() != nil {
+				return nil, ctx.Err()
 			}
+			absent = err != nil // Mend finds out whether it can be helped
 		}
 		if absent {
 			missing = append(missing, side.place())
@@ -107,11 +108,12 @@ func (s *Store) Mend(ctx context.Context, i blob.Info) (blob.Mended, error) {
 			break // one good copy is more than there was
 		}
 		if err != nil {
-			return blob.Mended{}, err
+			// If the good copy proves bad, the other may yet come back.
+			return blob.Mended{}, worse(err, bad[n])
 		}
 		// Durable now: the new copy, under an id that the row names. A crash
 		// before the row is moved leaves it as surplus.
-		if moraine.IsKind(bad[n], moraine.Corrupt) {
+		if unfit(bad[n]) {
 			m.Drop = append(m.Drop, h.alone(n))
 		}
 		h[n] = half
@@ -123,28 +125,37 @@ func (s *Store) Mend(ctx context.Context, i blob.Info) (blob.Mended, error) {
 	return m, nil
 }
 
+// unfit reports whether a copy that suffers from bad is there and of no use: it
+// is damaged, or cannot be read. One that cannot be read now could perhaps later,
+// but to wait for that would leave bad sectors unmended; and if it is the whole
+// store that is away, no new copy can be made there either.
+func unfit(bad error) bool {
+	return bad != nil && !moraine.IsKind(bad, moraine.NotFound) && !moraine.IsKind(bad, moraine.Invalid)
+}
+
 // source is the reference to copy from: that of the good copy alone, or of both
-// if both are damaged, for what one lacks the other may have.
+// if both are unfit, for what one lacks the other may have.
 func source(i blob.Info, h halves, bad [sidesCount]error) (moraine.BlobRef, error) {
-	damaged := 0
+	both := true
 	for n := range bad {
 		if bad[n] == nil {
 			return h.alone(n), nil
 		}
-		if moraine.IsKind(bad[n], moraine.Corrupt) {
-			damaged++
-		}
+		both = both && unfit(bad[n])
 	}
-	if damaged == sidesCount {
+	if both {
 		return i.Ref, nil
 	}
-	return "", moraine.Wrap(worse(bad[first], bad[second]), moraine.Corrupt, "blob %s has no good copy", i.ID)
+	why := worse(bad[first], bad[second])
+	if !spoilt(why) {
+		return "", why
+	}
+	return "", moraine.Wrap(why, moraine.Corrupt, "blob %s has no good copy", i.ID)
 }
 
-// examine returns what each copy suffers from: nil for one to copy from, kind
-// Corrupt or NotFound for one to make anew. It reads the data only if the
-// headers leave both copies in question, since a copy is checked when it is
-// copied from.
+// examine returns what each copy suffers from, nil for one to copy from. It
+// reads the data only if the headers leave both copies in question, since a copy
+// is checked when it is copied from.
 func (s *Store) examine(ctx context.Context, i blob.Info, h halves) (bad [sidesCount]error, err error) {
 	whole := 0
 	for n, side := range s.sides {
@@ -152,16 +163,18 @@ func (s *Store) examine(ctx context.Context, i blob.Info, h halves) (bad [sidesC
 			bad[n] = moraine.Errorf(moraine.NotFound, "the %s copy was not made", side.place())
 			continue
 		}
-		info, err := side.Stat(ctx, h[n])
+		var info blob.Info
+		if bad[n] = side.stuck(); bad[n] == nil {
+			info, bad[n] = side.Stat(ctx, h[n])
+		}
 		switch {
-		case err == nil && (info.ID != i.ID || info.Size != i.Size):
+		case ctx.Err() != nil:
+			return bad, ctx.Err()
+		case bad[n] != nil:
+		case info.ID != i.ID || info.Size != i.Size:
 			bad[n] = moraine.Errorf(moraine.Corrupt, "the %s copy is blob %s of %d bytes", side.place(), info.ID, info.Size)
-		case err == nil:
-			whole++
-		case !spoilt(err):
-			return bad, err
 		default:
-			bad[n] = err
+			whole++
 		}
 	}
 	if whole < sidesCount {
@@ -171,9 +184,6 @@ func (s *Store) examine(ctx context.Context, i blob.Info, h halves) (bad [sidesC
 	step := func(n int) error { return s.cfg.Pace(ctx, n) }
 	for n, side := range s.sides {
 		bad[n], err = s.checkOne(ctx, side, blob.Info{ID: i.ID, Ref: h[n], Size: i.Size}, buf, step)
-		if err == nil && bad[n] != nil && !spoilt(bad[n]) {
-			err = bad[n]
-		}
 		if err != nil {
 			return bad, err
 		}

@@ -207,6 +207,7 @@ func TestMend(t *testing.T) {
 					p.drop(side, *i)
 					i.Ref = p.store.Split(i.Ref)[1-side]
 				}, 0},
+				"unreadable": {func(p *pair, i *blob.Info) { p.away(side) }, 1},
 				"another blob": {func(p *pair, i *blob.Info) {
 					other := p.put([]byte("other"))
 					i.Ref, _ = p.store.Join(i.Ref, p.store.Split(other.Ref)[side])
@@ -231,6 +232,7 @@ func TestMend(t *testing.T) {
 					if paced < int(size) {
 						t.Errorf("paced %d bytes of %d", paced, size)
 					}
+					p.sides[side].FailWith(nil)
 					p.wantBytes(m.Made[0], data)
 					for _, ref := range m.Drop {
 						if err := p.store.Delete(t.Context(), ref); err != nil {
@@ -284,7 +286,12 @@ func TestMendFails(t *testing.T) {
 		"bad and gone":        {func(p *pair, i blob.Info) { p.corrupt(0, i, 5); p.drop(1, i) }, moraine.Corrupt, nil},
 		"both gone":           {func(p *pair, i blob.Info) { p.drop(0, i); p.drop(1, i) }, moraine.Corrupt, nil},
 		"bad and away":        {func(p *pair, i blob.Info) { p.corrupt(0, i, 5); p.away(1) }, moraine.Unavailable, nil},
-		"one away":            {func(p *pair, _ blob.Info) { p.away(0) }, moraine.Unavailable, nil},
+		"bad and unreadable":  {func(p *pair, i blob.Info) { p.corrupt(0, i, 5); p.away(1) }, moraine.Unavailable, nil},
+		"gone and unreadable": {func(p *pair, i blob.Info) { p.drop(0, i); p.away(1) }, moraine.Unavailable, nil},
+		"one store away": {func(p *pair, _ blob.Info) {
+			p.away(0)
+			p.sides[0].onPut(faults["at once"](p.sides[0]))
+		}, moraine.Unavailable, nil},
 		"target fails":        {func(p *pair, i blob.Info) { p.drop(0, i); p.sides[0].onPut(faults["at the end, lost"](p.sides[0])) }, moraine.Unavailable, nil},
 		"stopped by the pace": {func(p *pair, i blob.Info) { p.drop(0, i) }, moraine.Internal, stop},
 	} {
@@ -341,8 +348,8 @@ func TestRebuilding(t *testing.T) {
 			t.Errorf("what is being rebuilt is no news: %v", e)
 		}
 		p.away(side)
-		if _, err := p.store.Missing(t.Context(), all[0].Ref); !moraine.IsKind(err, moraine.Unavailable) {
-			t.Errorf("a store that is away: %v", err)
+		if missing, err := p.store.Missing(t.Context(), all[0].Ref); err != nil || len(missing) != 1 {
+			t.Errorf("with the store away %v are missing, %v", missing, err)
 		}
 		p.store.Rebuilt()
 		if missing, err := p.store.Missing(t.Context(), all[0].Ref); err != nil || len(missing) != 0 || p.store.Rebuilding() != "" {
