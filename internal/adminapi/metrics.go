@@ -14,6 +14,7 @@ import (
 type Sources struct {
 	Fsyncs   func() int64          // syncs to disk since the start
 	DiskFree func() (int64, error) // bytes that may still be written to the data directory
+	Mirror   func() Mirror         // how the copies of blobs are
 	// Census counts rows.
 	Census  func(context.Context) (Census, error)
 	Version string // of the program
@@ -65,6 +66,9 @@ func NewMetrics(src Sources) *Metrics {
 		m.requests, m.bytesIn, m.bytesOut, m.seconds, build, newGauges(src),
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	)
+	if src.Mirror != nil {
+		m.registry.MustRegister(newMirrorGauges(src.Mirror))
+	}
 	return m
 }
 

@@ -19,6 +19,7 @@ import (
 	"moraine/internal/disk"
 	"moraine/internal/iamapi"
 	"moraine/internal/job"
+	"moraine/internal/mend"
 	"moraine/internal/meta"
 	"moraine/internal/notify"
 	"moraine/internal/sigv4"
@@ -31,9 +32,11 @@ type node struct {
 	vaults   *vault.Service
 	jobs     *job.Service
 	notify   *notify.Service
+	mend     *mend.Service // nil without a mirror
 	metrics  *adminapi.Metrics
-	audit    *audit.Log       // nil for none
-	throttle *access.Throttle // nil for none
+	audit    *audit.Log             // nil for none
+	throttle *access.Throttle       // nil for none
+	mirror   func() adminapi.Mirror // nil for none
 	api      http.Handler
 	clock    *clock.Clock
 	ready    atomic.Bool // requests are taken
@@ -48,8 +51,10 @@ func newNode(cfg config.Config, opts Options, d *data, s *stores, id identity, c
 	// so: signatures and rates go by the system clock.
 	opts.Now = clk.Now
 	pending, authority := new(blob.Pending), access.New(access.Config{Now: opts.Now, Log: opts.Log})
-	blobs := reserve(s.blobs, d.dir)
+	blobs := reserving{s.blobs, roomIn(d.dir)}
 	n := &node{log: opts.Log, clock: clk}
+	n.mend = n.newMend(opts, s, blobs, pending)
+	n.mirror = n.mirrorStatus(s)
 	n.accounts = account.New(account.Config{Meta: s.rows, Keyring: id.keyring, Root: id.root, Now: clk.Wall, Log: opts.Log})
 	n.vaults = vault.New(vault.Config{
 		Meta: s.rows, Blobs: blobs, Pending: pending, Access: authority, Now: opts.Now, Log: opts.Log,
@@ -67,6 +72,7 @@ func newNode(cfg config.Config, opts Options, d *data, s *stores, id identity, c
 	n.metrics = adminapi.NewMetrics(adminapi.Sources{
 		Fsyncs:   func() int64 { return d.fsys.Syncs() + int64(s.rows.Commits()) },
 		DiskFree: func() (int64, error) { return disk.Free(d.dir) },
+		Mirror:   n.mirror,
 		Census:   func(ctx context.Context) (adminapi.Census, error) { return census(ctx, s.rows) },
 		Version:  opts.Version,
 	})
@@ -163,7 +169,7 @@ func (n *node) observeIAM(e iamapi.Event) {
 }
 
 func (n *node) adminHandler(cfg config.Config) http.Handler {
-	return adminapi.New(adminapi.Config{Metrics: n.metrics, Ready: n.readiness, Log: n.log, TestMode: n.testMode(cfg)})
+	return adminapi.New(adminapi.Config{Metrics: n.metrics, Ready: n.readiness, Log: n.log, Mirror: n.mirror, TestMode: n.testMode(cfg)})
 }
 
 // readiness is nil while requests are taken.

@@ -103,12 +103,18 @@ type running struct {
 // start runs a server and waits until it serves.
 func start(t testing.TB, cfg config.Config) *running {
 	t.Helper()
+	return startOn(t, cfg, "")
+}
+
+// startOn is start with the word that a disk is new.
+func startOn(t testing.TB, cfg config.Config, rebuild string) *running {
+	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	r := &running{reload: make(chan os.Signal), cancel: cancel, done: make(chan error, 1)}
 	out := new(watcher)
 	go func() {
 		err := server.Run(ctx, cfg, server.Options{
-			Out: out, Log: slog.New(slog.NewTextHandler(&r.log, nil)), Reload: r.reload, Version: "test",
+			Out: out, Log: slog.New(slog.NewTextHandler(&r.log, nil)), Reload: r.reload, Version: "test", Rebuild: rebuild,
 		})
 		if err != nil {
 			out.Write([]byte("Try it: it failed: " + err.Error()))
@@ -143,14 +149,25 @@ func (r *running) stop(t testing.TB) {
 // refused runs a server that must not start and returns why.
 func refused(t *testing.T, cfg config.Config) string {
 	t.Helper()
+	return refusedOn(t, cfg, "")
+}
+
+// refusedOn is refused with the word that a disk is new.
+func refusedOn(t *testing.T, cfg config.Config, rebuild string) string {
+	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
-	cancel() // if it does start, it stops at once
-	err := server.Run(ctx, cfg, server.Options{})
+	defer cancel()
+	err := server.Run(ctx, cfg, server.Options{Rebuild: rebuild, Out: canceller(cancel)})
 	if err == nil {
 		t.Fatal("the server started")
 	}
 	return err.Error()
 }
+
+// canceller stops a server that starts although it must not.
+type canceller func()
+
+func (c canceller) Write(p []byte) (int, error) { c(); return len(p), nil }
 
 // key reads the root key from the credentials file.
 func key(t testing.TB, dir string) sigv4.Key {

@@ -61,7 +61,7 @@ func (s *Store) Missing(ctx context.Context, ref moraine.BlobRef) ([]string, err
 	var missing []string
 	for n, side := range s.sides {
 		absent := h[n] == ""
-		if !absent && s.rebuilding.Load() == int32(n) {
+		if !absent && s.rebuilding[n].Load() {
 			_, err := side.Stat(ctx, h[n])
 			if ctx.Err() != nil {
 				return nil, ctx.Err()

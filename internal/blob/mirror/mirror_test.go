@@ -46,7 +46,7 @@ func TestConformance(t *testing.T) {
 			return mirror.Config{Primary: openPack(t, 0), Second: openPack(t, 1000)}
 		}},
 		"unlike stores": {2, func(t *testing.T) mirror.Config {
-			return mirror.Config{Primary: openPack(t, 0), Second: mem.New(), Ack: mirror.One, Rebuilding: mirror.Primary}
+			return mirror.Config{Primary: openPack(t, 0), Second: mem.New(), Ack: mirror.One, Rebuilding: []string{mirror.Primary}}
 		}},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -18,7 +18,7 @@ func (s *Store) order(h halves) []*side {
 		return []*side{a}
 	case h[first] == "":
 		return []*side{b}
-	case s.rebuilding.Load() == first || a.state() != nil && b.state() == nil:
+	case s.rebuilding[first].Load() && !s.rebuilding[second].Load(), a.state() != nil && b.state() == nil:
 		return []*side{b, a}
 	}
 	return []*side{a, b}

@@ -322,7 +322,7 @@ func TestMendFails(t *testing.T) {
 func TestRebuilding(t *testing.T) {
 	t.Parallel()
 	for side, place := range []string{mirror.Primary, mirror.Second} {
-		p := newPair(t, func(c *mirror.Config) { c.Rebuilding = place })
+		p := newPair(t, func(c *mirror.Config) { c.Rebuilding = []string{place} })
 		data := bytesOf(2<<20 + 3)
 		var all []blob.Info
 		for range 5 {
@@ -352,7 +352,7 @@ func TestRebuilding(t *testing.T) {
 			t.Errorf("with the store away %v are missing, %v", missing, err)
 		}
 		p.store.Rebuilt()
-		if missing, err := p.store.Missing(t.Context(), all[0].Ref); err != nil || len(missing) != 0 || p.store.Rebuilding() != "" {
+		if missing, err := p.store.Missing(t.Context(), all[0].Ref); err != nil || len(missing) != 0 || p.store.Rebuilding() != nil {
 			t.Errorf("after the end of it %v are missing, %v", missing, err)
 		}
 	}

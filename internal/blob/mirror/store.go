@@ -3,6 +3,7 @@ package mirror
 import (
 	"context"
 	"log/slog"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -34,9 +35,9 @@ type Config struct {
 	// behind. With either Ack it is how long Put, when it has failed, waits for a
 	// store to come back. Zero: 10 s.
 	Lag time.Duration
-	// Rebuilding is Primary or Second while that store may lack blobs that
-	// references say it has. Zero: neither.
-	Rebuilding string
+	// Rebuilding names the stores, Primary or Second, that may lack blobs that
+	// references say they have.
+	Rebuilding []string
 	// Pace is called before each piece that Mend reads, with its length in bytes,
 	// and stops it with its error. Zero: no pause.
 	Pace func(ctx context.Context, n int) error
@@ -48,7 +49,7 @@ type Store struct {
 	cfg        Config
 	log        *slog.Logger
 	sides      [sidesCount]*side // the second is nil if there is none
-	rebuilding atomic.Int32      // index of the side, -1 for none
+	rebuilding [sidesCount]atomic.Bool
 	watch      func(Event)
 	chunks     [2]sync.Pool // of *chunk: small ones, and those of a leaf
 	stats      counters
@@ -84,11 +85,8 @@ func New(cfg Config) *Store {
 	if cfg.Second != nil {
 		s.sides[second] = &side{Copy: cfg.Second, index: second}
 	}
-	s.rebuilding.Store(-1)
 	for i, place := range places {
-		if cfg.Rebuilding == place {
-			s.rebuilding.Store(int32(i))
-		}
+		s.rebuilding[i].Store(slices.Contains(cfg.Rebuilding, place))
 	}
 	return s
 }
@@ -108,16 +106,23 @@ type Event struct {
 // Call Watch before anything else.
 func (s *Store) Watch(fn func(Event)) { s.watch = fn }
 
-// Rebuilding returns the place whose copies are being made anew, "" for none.
-func (s *Store) Rebuilding() string {
-	if i := s.rebuilding.Load(); i >= 0 {
-		return places[i]
+// Rebuilding names the stores whose copies are being made anew.
+func (s *Store) Rebuilding() []string {
+	var all []string
+	for i := range s.rebuilding {
+		if s.rebuilding[i].Load() {
+			all = append(all, places[i])
+		}
 	}
-	return ""
+	return all
 }
 
 // Rebuilt ends the rebuilding: references are believed again.
-func (s *Store) Rebuilt() { s.rebuilding.Store(-1) }
+func (s *Store) Rebuilt() {
+	for i := range s.rebuilding {
+		s.rebuilding[i].Store(false)
+	}
+}
 
 // Mirrored reports whether there is a second store.
 func (s *Store) Mirrored() bool { return s.sides[second] != nil }
