@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"strings"
 
 	"moraine"
 	"moraine/internal/blob"
@@ -77,8 +78,17 @@ func (s *Store) Stat(ctx context.Context, ref moraine.BlobRef) (blob.Info, error
 	return info, err
 }
 
+// alone reports whether a reference is for the one store there is to read, as it
+// is.
+func (s *Store) alone(ref moraine.BlobRef) bool {
+	return !s.Mirrored() && !strings.HasPrefix(string(ref), refPrefix)
+}
+
 // Leaves implements blob.Store.
 func (s *Store) Leaves(ctx context.Context, ref moraine.BlobRef, first, n int64) ([]treehash.Digest, error) {
+	if s.alone(ref) {
+		return s.sides[0].Leaves(ctx, ref, first, n)
+	}
 	leaves, _, _, err := anyCopy(ctx, s, ref, func(side *side, half moraine.BlobRef) ([]treehash.Digest, error) {
 		return side.Leaves(ctx, half, first, n)
 	})
@@ -87,6 +97,9 @@ func (s *Store) Leaves(ctx context.Context, ref moraine.BlobRef, first, n int64)
 
 // Open implements blob.Store.
 func (s *Store) Open(ctx context.Context, ref moraine.BlobRef, off, n int64) (io.ReadCloser, error) {
+	if s.alone(ref) {
+		return s.sides[first].Open(ctx, ref, off, n)
+	}
 	cur, side, h, err := anyCopy(ctx, s, ref, func(side *side, half moraine.BlobRef) (io.ReadCloser, error) {
 		return side.Open(ctx, half, off, n)
 	})

@@ -7,6 +7,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"moraine"
+	"moraine/internal/blob"
 	"moraine/internal/blob/mem"
 	"moraine/internal/blob/mirror"
 )
@@ -133,4 +134,29 @@ func TestBeforeTheMirror(t *testing.T) {
 	}
 	p.wantHeld("mended", [2]int{1, 1})
 	p.wantBytes(moraine.BlobRef("m2:+"+half(t, m.Ref, 1)), data)
+}
+
+// TestAloneCostsNothing compares a wrapper over one store with the store. It is
+// not parallel: it counts allocations.
+func TestAloneCostsNothing(t *testing.T) {
+	direct := mem.New()
+	wrapped := mirror.New(mirror.Config{Primary: direct})
+	ref, err := wrapped.Put(t.Context(), newID(), strings.NewReader("x"), 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	read := func(s blob.Store) float64 {
+		return testing.AllocsPerRun(100, func() {
+			r, err := s.Open(t.Context(), ref, 0, 1)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := r.Close(); err != nil {
+				t.Fatal(err)
+			}
+		})
+	}
+	if a, b := read(direct), read(wrapped); b > a {
+		t.Errorf("Open allocates %.0f times through the wrapper, %.0f times without", b, a)
+	}
 }
