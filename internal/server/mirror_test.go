@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"io/fs"
 	"net/http"
 	"os"
@@ -13,8 +14,11 @@ import (
 	"testing"
 	"time"
 
+	"moraine"
 	"moraine/internal/adminapi"
 	"moraine/internal/config"
+	"moraine/internal/meta"
+	"moraine/internal/meta/sqlmeta"
 	"moraine/internal/server"
 	"moraine/internal/treehash"
 )
@@ -236,11 +240,20 @@ func TestWrongDirectories(t *testing.T) {
 		rebuild string
 		want    string
 	}{
-		"mirror not named":       {func(_ *testing.T, w *twins) { w.cfg.Storage.Mirror = "" }, "", "moraine mirror detach"},
-		"mirror not mounted":     {func(_ *testing.T, w *twins) { w.lose(w.cfg.Storage.Mirror) }, "", "missing or empty and should be the mirror"},
-		"mirror not there":       {func(_ *testing.T, w *twins) { w.cfg.Storage.Mirror += "x" }, "", "missing or empty and should be the mirror"},
-		"packs not there":        {func(t *testing.T, w *twins) { os.RemoveAll(w.packs()) }, "", "missing or empty and should be the primary"},
-		"both empty":             {func(_ *testing.T, w *twins) { w.lose(w.packs()); w.lose(w.cfg.Storage.Mirror) }, server.Primary, "should be the mirror"},
+		"mirror not named":   {func(_ *testing.T, w *twins) { w.cfg.Storage.Mirror = "" }, "", "moraine mirror detach"},
+		"mirror not mounted": {func(_ *testing.T, w *twins) { w.lose(w.cfg.Storage.Mirror) }, "", "missing or empty and should be the mirror"},
+		"mirror not there":   {func(_ *testing.T, w *twins) { w.cfg.Storage.Mirror += "x" }, "", "missing or empty and should be the mirror"},
+		"packs not there":    {func(t *testing.T, w *twins) { os.RemoveAll(w.packs()) }, "", "missing or empty and should be the primary"},
+		"both empty":         {func(_ *testing.T, w *twins) { w.lose(w.packs()); w.lose(w.cfg.Storage.Mirror) }, server.Primary, "should be the mirror"},
+		"both empty, one of them ours": {func(t *testing.T, w *twins) {
+			label, err := os.ReadFile(filepath.Join(w.cfg.Storage.Mirror, "identity"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			w.lose(w.packs())
+			w.lose(w.cfg.Storage.Mirror)
+			write("identity", string(label))(t, w.cfg.Storage.Mirror)
+		}, server.Primary, "are both empty although the rows name blobs"},
 		"mirror is the primary":  {func(_ *testing.T, w *twins) { w.cfg.Storage.Mirror = w.packs() }, "", "where the first copy is"},
 		"mirror is the data":     {func(_ *testing.T, w *twins) { w.cfg.Storage.Mirror = w.cfg.Data }, "", "where the first copy is"},
 		"the word without need":  {func(*testing.T, *twins) {}, server.Mirror, "needs no rebuilding"},
@@ -331,8 +344,13 @@ func TestNewMirror(t *testing.T) {
 	if why := refused(t, other); !strings.Contains(why, "is not empty") {
 		t.Errorf("a directory with something in it: %s", why)
 	}
-	if why := refusedOn(t, other, server.Mirror); !strings.Contains(why, "nothing to rebuild from") {
+	fresh := settings(t, t.TempDir())
+	fresh.Storage.Mirror = t.TempDir()
+	if why := refusedOn(t, fresh, server.Mirror); !strings.Contains(why, "nothing to rebuild from") {
 		t.Errorf("a word too early: %s", why)
+	}
+	if text := tree(t, fresh.Storage.Mirror, filepath.Join(fresh.Data, "packs")); text != "" {
+		t.Errorf("a word too early made files:\n%s", text)
 	}
 }
 
@@ -486,4 +504,46 @@ func TestMirrorStatusOffline(t *testing.T) {
 	if st, err = server.MirrorStatus(t.Context(), w.cfg, nil); err != nil || st.Whole() || st.Places[1].Well || !st.Places[0].Well {
 		t.Errorf("status with the mirror lost %+v, %v", st, err)
 	}
+}
+
+// TestFsckUsesSurplus has rows that name one copy, and the other found in the
+// packs: the rows are put right.
+func TestFsckUsesSurplus(t *testing.T) {
+	t.Parallel()
+	w := newTwins(t, false)
+	w.stop(t)
+	rows, err := sqlmeta.Open(t.Context(), sqlmeta.Config{Path: filepath.Join(w.cfg.Data, "meta.db")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	err = rows.Update(t.Context(), func(tx meta.Tx) error {
+		list, err := tx.Bodies().Blobs(moraine.BlobID{}, 100)
+		if n = len(list); err != nil {
+			return err
+		}
+		for i, e := range list {
+			first, second, _ := strings.Cut(strings.TrimPrefix(string(e.Ref), "m2:"), "+")
+			to := []string{first, "m2:" + first + "+", "m2:+" + second, "m2:" + second + "+" + first}[i%4]
+			if err := tx.Bodies().Move(e.Blob, moraine.BlobRef(to)); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err := errors.Join(err, rows.Close()); err != nil || n != 4 {
+		t.Fatal(n, err)
+	}
+	// The last one leads nowhere, the others have one copy of two.
+	if res, out := w.fsck(); res.CopiesMissing != 3 || res.Surplus != 5 || res.Missing != 1 || res.Extents != 3 {
+		t.Errorf("fsck: %+v\n%s", res, out)
+	}
+	var out strings.Builder
+	res, err := server.Fsck{Data: w.cfg.Data, Mirror: w.cfg.Storage.Mirror, Rebuild: true, Out: &out}.Run(t.Context())
+	if err != nil || !res.Clean() || res.CopiesMissing != 0 || res.Surplus != 0 || res.Extents != 4 {
+		t.Errorf("fsck with rebuild: %+v, %v\n%s", res, err, &out)
+	}
+	w.start("")
+	w.wantArchives()
+	w.stop(t)
 }

@@ -247,17 +247,17 @@ func (t *tee) leaveLaggard() {
 		a = b
 	}
 	t.leave(a, moraine.Errorf(moraine.Unavailable, "the %s copy lags behind", a.side.place()))
-	t.ring = newRing(t.size)
 }
 
-// leave leaves a lane behind. If its store has returned after all, its result
-// comes as any other.
+// leave leaves a lane behind, and the buffers it holds. If its store has returned
+// after all, its result comes as any other.
 func (t *tee) leave(l *lane, reason error) {
 	if !l.abandon(reason) {
 		return
 	}
 	t.why[l.side.index] = reason
 	t.remove(l)
+	t.ring = newRing(t.size)
 }
 
 // confirm waits until the stores say that all is durable.

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"moraine"
+	"moraine/internal/blob"
 	"moraine/internal/blob/blobtest"
 	"moraine/internal/blob/mirror"
 	"moraine/internal/treehash"
@@ -381,8 +382,23 @@ func TestAwayStoreIsTriedAgain(t *testing.T) {
 		if st.Lagging != 60 || st.Places[0].Failure == nil || st.Places[1].Failure != nil {
 			t.Errorf("stats %+v, want 60 puts with one copy and the primary away", st)
 		}
-		p.sides[0].onPut(nil)
+		// The next trial takes its time, and nobody else waits for it.
+		p.sides[0].onPut(func(ctx context.Context, id moraine.BlobID, r io.Reader, size int64) (moraine.BlobRef, error) {
+			<-time.After(5 * time.Second)
+			return p.sides[0].Store.Put(ctx, id, r, size)
+		})
 		<-time.After(15 * time.Second)
+		trial := make(chan blob.Info)
+		go func() { trial <- p.put([]byte("x")) }()
+		synctest.Wait()
+		began := time.Now()
+		if got := refIs(t, p.put([]byte("x")).Ref); got != [2]bool{false, true} || time.Since(began) > 0 {
+			t.Errorf("beside a trial: copies %v after %v, want the second at once", got, time.Since(began))
+		}
+		if got := refIs(t, (<-trial).Ref); got != [2]bool{true, true} {
+			t.Errorf("the trial made copies %v, want both", got)
+		}
+		p.sides[0].onPut(nil)
 		for range 2 {
 			if got := refIs(t, p.put([]byte("x")).Ref); got != [2]bool{true, true} {
 				t.Errorf("copies %v, want both", got)

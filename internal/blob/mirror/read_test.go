@@ -171,6 +171,32 @@ func TestLyingReader(t *testing.T) {
 	}
 }
 
+// forger gives wrong bytes that it has not checked.
+type forger struct{ *faulty }
+
+func (f *forger) Open(ctx context.Context, ref moraine.BlobRef, off, n int64) (io.ReadCloser, error) {
+	r, err := f.faulty.Open(ctx, ref, off, n)
+	if err != nil {
+		return nil, err
+	}
+	return &lies{io.MultiReader(bytes.NewReader([]byte{0xFF, 0x01}), io.LimitReader(r, n-2)), r}, nil
+}
+
+// TestMendChecksWhatItCopies copies nothing that fails its digests, whatever the
+// store says of it.
+func TestMendChecksWhatItCopies(t *testing.T) {
+	t.Parallel()
+	for _, size := range []int64{100, 3 << 20} {
+		p := newPair(t, nil)
+		i := p.put(append([]byte{0, 0}, bytesOf(size-2)...))
+		p.drop(1, i)
+		s := mirror.New(mirror.Config{Primary: &forger{p.sides[0]}, Second: p.sides[1]})
+		_, err := s.Mend(t.Context(), i)
+		wantKind(t, err, moraine.Corrupt, "Mend from wrong bytes")
+		p.wantHeld("after that", [2]int{1, 0})
+	}
+}
+
 // TestDeleteWithAStoreAway deletes what can be deleted, and the rest later.
 func TestDeleteWithAStoreAway(t *testing.T) {
 	t.Parallel()
