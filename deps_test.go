@@ -23,14 +23,14 @@ var floors = [][]string{
 	{"internal/policy"},                // a leaf that also knows names of resources
 	{"."},                              // nouns
 	{"internal/blob", "internal/meta"}, // ports
-	{"internal/blob/blobtest", "internal/blob/mem", "internal/meta/metatest", "internal/meta/mem", "internal/disk/crashfs"},   // their suites and references
-	{"internal/blob/pack", "internal/meta/sqlmeta", "internal/notify/webhook", "internal/notify/sns", "internal/notify/nats"}, // adapters
+	{"internal/blob/blobtest", "internal/blob/mem", "internal/meta/metatest", "internal/meta/mem", "internal/disk/crashfs"},                           // their suites and references
+	{"internal/blob/pack", "internal/blob/mirror", "internal/meta/sqlmeta", "internal/notify/webhook", "internal/notify/sns", "internal/notify/nats"}, // adapters
 	{"internal/housetest"},                         // what tests of services stand on
 	{"internal/access"},                            // services, the one every other asks first
 	{"internal/audit", "internal/audit/audittest"}, // the record of who did what, in files; and what tests read of it
-	{"internal/account", "internal/vault", "internal/job", "internal/notify"}, // services
-	{"internal/api", "internal/iamapi", "internal/adminapi"},                  // surfaces
-	{"internal/iamclient", "internal/adminclient"},                            // the other ends of two of them
+	{"internal/account", "internal/vault", "internal/job", "internal/notify", "internal/mend"}, // services
+	{"internal/api", "internal/iamapi", "internal/adminapi"},                                   // surfaces
+	{"internal/iamclient", "internal/adminclient"},                                             // the other ends of two of them
 	{"internal/config"}, // assembly, from settings
 	{"internal/server"}, // to a running server
 	{"internal/cli"},    // to a command line
@@ -41,6 +41,7 @@ var floors = [][]string{
 var only = map[string][]string{
 	// The assembly alone knows which adapters stand behind the ports.
 	"internal/blob/pack":      {"internal/server"},
+	"internal/blob/mirror":    {"internal/server"},
 	"internal/meta/sqlmeta":   {"internal/server", "internal/housetest"},
 	"internal/notify/webhook": {"internal/server"},
 	"internal/notify/sns":     {"internal/server"},
@@ -77,6 +78,7 @@ var foreign = map[string][]string{
 	"internal/vault":   {"net/http", "database/sql", "os"},
 	"internal/job":     {"net/http", "database/sql", "os"},
 	"internal/notify":  {"net/http", "database/sql", "os"},
+	"internal/mend":    {"net/http", "database/sql", "os"},
 	"internal/api":     {"database/sql"},
 	"internal/iamapi":  {"database/sql"},
 	"internal/cli":     {"net/http", "database/sql"},

@@ -23,6 +23,8 @@ type Config struct {
 	// Ready returns nil while the server takes requests, else why it does not.
 	Ready func(context.Context) error // zero: always ready
 	Log   *slog.Logger                // zero: discard
+	// Mirror says how the copies of blobs are. Zero: there is no mirror.
+	Mirror func() Mirror
 	// TestMode is what tests may change. Zero: nothing, as there is no test mode.
 	TestMode *TestMode
 	// Clock is what operators may ask of the clock. Zero: nothing.
@@ -64,6 +66,7 @@ func New(cfg Config) http.Handler {
 			say(w, http.StatusOK, "ready")
 		}
 	})
+	mux.HandleFunc("GET /mirror", serveMirror(cfg.Mirror))
 	if cfg.TestMode != nil {
 		cfg.TestMode.register(mux)
 	}

@@ -17,6 +17,7 @@ import (
 type Sources struct {
 	Fsyncs   func() int64          // syncs to disk since the start
 	DiskFree func() (int64, error) // bytes that may still be written to the data directory
+	Mirror   func() Mirror         // how the copies of blobs are
 	// Census counts rows.
 	Census  func(context.Context) (Census, error)
 	Clock   func() clock.Status
@@ -76,6 +77,9 @@ func NewMetrics(src Sources) *Metrics {
 		m.requests, m.bytesIn, m.bytesOut, m.seconds, m.removed, build, newGauges(src), newClockGauges(src),
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	)
+	if src.Mirror != nil {
+		m.registry.MustRegister(newMirrorGauges(src.Mirror))
+	}
 	return m
 }
 

@@ -41,6 +41,7 @@ func TestMain(m *testing.M) {
 //	                  asks for an operation of IAM or STS as the root of DIR, or as
 //	                  the key of AWS_ACCESS_KEY_ID and its kin if DIR is -; prints
 //	                  the answer into the file answer
+//	counted DIR ADDR  waits until a server has counted its copies
 //	pick NAME FILE RE sets the variable to the first group of the first match
 //	status N CMD...   runs a command that must exit with status N
 func TestScripts(t *testing.T) {
@@ -49,7 +50,7 @@ func TestScripts(t *testing.T) {
 		Dir: "testdata/script",
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"free": free, "ready": ready, "mode": mode, "tell": tell, "ask": ask, "iam": iam,
-			"pick": pick, "status": status,
+			"pick": pick, "status": status, "counted": counted,
 		},
 	})
 }
@@ -94,6 +95,16 @@ func mode(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(err)
 	if got := info.Mode().Perm().String(); got != args[1] {
 		ts.Fatalf("%s has mode %s, want %s", args[0], got, args[1])
+	}
+}
+
+// counted waits until moraine mirror status has nothing to object to.
+func counted(ts *testscript.TestScript, _ bool, args []string) {
+	deadline := time.Now().Add(time.Minute)
+	for ts.Exec("moraine", "mirror", "status", "--data", args[0], "--admin-listen", args[1]) != nil {
+		if time.Now().After(deadline) {
+			ts.Fatalf("the copies are not whole")
+		}
 	}
 }
 

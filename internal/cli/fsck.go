@@ -26,19 +26,22 @@ the server removes them.
 With --rebuild-index, a reference in the rows that leads nowhere is corrected if
 the packs hold the blob elsewhere. Nothing else is changed.
 
+With storage.mirror both copies are checked. A copy that is missing or damaged is
+reported; the bytes are there as long as one is whole, and a running server makes
+the other anew.
+
 Exit status: 0 all is well, 1 something is lost or damaged, 2 the check could
 not be finished.`),
 		Args: cobra.NoArgs,
 	}
-	file := cmd.Flags().String("config", "", "YAML file with settings, for data")
-	cmd.Flags().String("data", "./moraine-data", "data directory")
+	file := directories(cmd)
 	cmd.Flags().BoolVar(&f.Rebuild, "rebuild-index", false, "correct references that lead nowhere")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		cfg, err := load(e, cmd, *file)
 		if err != nil {
 			return err
 		}
-		f.Data, f.Log = cfg.Data, newLog(e, cfg.Log)
+		f.Data, f.Mirror, f.Log = cfg.Data, cfg.Storage.Mirror, newLog(e, cfg.Log)
 		res, err := f.Run(cmd.Context())
 		if err != nil {
 			return &exit{exitUsage, fmt.Errorf("the check could not be finished: %w", err)}
@@ -47,6 +50,13 @@ not be finished.`),
 		fmt.Fprintf(e.stdout, "orphans: %d (%d bytes)\nreferences mended: %d\n", res.Orphans, res.OrphanBytes, res.Mended)
 		fmt.Fprintf(e.stdout, "extents present: %d\nextents missing: %d\nextents damaged: %d\n", res.Extents, res.Missing, res.Damaged)
 		fmt.Fprintf(e.stdout, "archives complete: %d\narchives incomplete: %d\n", res.Archives, res.Incomplete)
+		if res.Mirrored {
+			fmt.Fprintf(e.stdout, "copies missing: %d\ncopies damaged: %d\ncopies surplus: %d (%d bytes)\n",
+				res.CopiesMissing, res.CopiesDamaged, res.Surplus, res.SurplusBytes)
+		}
+		if res.Missing+res.Damaged+res.Incomplete == 0 && res.Places+res.CopiesDamaged > 0 {
+			return &exit{exitFailed, errors.New("something is damaged, see above, but nothing is lost: it belongs to no archive, or there is a good copy")}
+		}
 		if !res.Clean() {
 			return &exit{exitFailed, errors.New("something is lost or damaged, see above; restore it from a backup")}
 		}

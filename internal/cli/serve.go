@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"fmt"
 	"io"
 	"log/slog"
 	"os"
@@ -17,6 +18,11 @@ import (
 const serveManual = `Serve the Glacier vault API from a data directory until SIGTERM or SIGINT, then
 finish the requests under way and exit with status 0. SIGHUP reads the
 certificate again.
+
+With storage.mirror every byte is kept twice, on two disks. When one is lost, put an
+empty one in its place and start once with --rebuild primary (the packs of the data
+directory) or --rebuild mirror: everything is served at once, and the copies are
+made anew meanwhile. Without that word an empty directory is refused.
 
 With --test-mode tests of clients move the clock and make requests fail; the
 README shows how. Never use it where something is to be kept.
@@ -49,10 +55,14 @@ func newServe(e *env) *cobra.Command {
 		Args:  cobra.NoArgs,
 	}
 	file := addSettings(cmd)
+	rebuild := cmd.Flags().String("rebuild", "", "primary or mirror: that disk was lost and an empty one is in its place")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		cfg, err := load(e, cmd, *file)
 		if err != nil {
 			return err
+		}
+		if *rebuild != "" && *rebuild != server.Primary && *rebuild != server.Mirror {
+			return &exit{exitUsage, fmt.Errorf("--rebuild is %q; choose primary or mirror", *rebuild)}
 		}
 		// SIGHUP must not end the process, whether or not there is something to
 		// reload.
@@ -60,7 +70,7 @@ func newServe(e *env) *cobra.Command {
 		signal.Notify(reload, syscall.SIGHUP)
 		defer signal.Stop(reload)
 		err = server.Run(cmd.Context(), cfg, server.Options{
-			Out: e.stdout, Log: newLog(e, cfg.Log), Reload: reload, Version: version(),
+			Out: e.stdout, Log: newLog(e, cfg.Log), Reload: reload, Version: version(), Rebuild: *rebuild,
 		})
 		if err != nil {
 			return &exit{exitFailed, err}

@@ -22,6 +22,8 @@ type Config struct {
 	Listen string // host:port of the Glacier API
 	Data   string // data directory; empty if Ephemeral
 
+	Storage Storage
+
 	Ephemeral bool // a data directory for this process alone
 	TestMode  bool // tests may move the clock and make requests fail
 

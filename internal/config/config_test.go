@@ -45,7 +45,8 @@ func TestDefaults(t *testing.T) {
 	}
 	want := config.Config{
 		Listen: "127.0.0.1:8080", Data: "./moraine-data",
-		Region: "us-east-1", Regions: []moraine.Region{"us-east-1"},
+		Storage: config.Storage{MirrorAck: "both", MirrorRate: 100 << 20},
+		Region:  "us-east-1", Regions: []moraine.Region{"us-east-1"},
 		DrainTimeout: 30 * time.Second,
 		Log:          config.Log{Format: "text", Level: slog.LevelInfo},
 		Admin:        config.Admin{Listen: "127.0.0.1:8081"},

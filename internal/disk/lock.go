@@ -123,3 +123,9 @@ func Space(path string) (free, total int64, err error) {
 	block := int64(st.Bsize) //nolint:unconvert // the field types differ between platforms
 	return int64(st.Bavail) * block, int64(st.Blocks) * block, nil
 }
+
+// SameFS reports whether two paths are on one file system.
+func SameFS(a, b string) bool {
+	var x, y unix.Stat_t
+	return unix.Stat(a, &x) == nil && unix.Stat(b, &y) == nil && x.Dev == y.Dev
+}

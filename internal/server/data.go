@@ -10,8 +10,11 @@ import (
 	"path/filepath"
 
 	"moraine/internal/audit"
+	"moraine/internal/blob/mirror"
 	"moraine/internal/blob/pack"
+	"moraine/internal/config"
 	"moraine/internal/disk"
+	"moraine/internal/mend"
 	"moraine/internal/meta/sqlmeta"
 	"moraine/internal/sha256x"
 )
@@ -90,6 +93,9 @@ func (d *data) inspect() error {
 	case err != nil && !errors.Is(err, fs.ErrNotExist):
 		return fmt.Errorf("look for packs: %w", err)
 	case d.used && err != nil:
+		if r, found, err := d.readRecord(); err != nil || found && r.stores[mirror.Second] != "" {
+			return err // whether the mirror can stand in is for settleStorage to say
+		}
 		return fmt.Errorf("%s has %s but %s is missing; restore both from the same backup", d.dir, rowsFile, packsDir)
 	case !d.used && packs:
 		return fmt.Errorf("%s holds packs but %s is missing, so every archive would be taken for an orphan and deleted; restore both from the same backup", d.dir, rowsFile)
@@ -101,9 +107,11 @@ func (d *data) inspect() error {
 
 // packs reports whether there is anything in the directory for packs.
 func (d *data) packs() (bool, error) {
-	some := false
-	err := d.fsys.List(d.path(packsDir), func(string) error { some = true; return nil })
-	return some, err
+	b, err := d.lookAt(d.path(packsDir), mirror.Primary)
+	if err == nil && !b.present {
+		err = fs.ErrNotExist
+	}
+	return b.other, err
 }
 
 func (d *data) path(name string) string { return filepath.Join(d.dir, name) }
@@ -113,13 +121,15 @@ func (d *data) Close() error { return d.lock.Close() }
 
 // stores are the open adapters of a data directory.
 type stores struct {
-	rows  *sqlmeta.Store
-	blobs *pack.Store
-	audit *audit.Log // nil for none
+	rows    *sqlmeta.Store
+	storage *storage
+	blobs   *mirror.Store
+	pacer   *mend.Pacer
+	audit   *audit.Log // nil for none
 }
 
 // openStores opens rows, then bytes.
-func (d *data) openStores(ctx context.Context, log *slog.Logger) (*stores, error) {
+func (d *data) openStores(ctx context.Context, log *slog.Logger, want storageWanted) (*stores, error) {
 	if hash, err := sha256x.Chosen(); err != nil {
 		log.WarnContext(ctx, "fast hashing failed its test and is off; is the processor sound?", "hash", hash, "err", err)
 	}
@@ -132,14 +142,38 @@ func (d *data) openStores(ctx context.Context, log *slog.Logger) (*stores, error
 	if err := d.fsys.SyncDir(d.dir); err != nil {
 		return nil, errors.Join(err, rows.Close())
 	}
-	blobs, err := pack.Open(pack.Config{Dir: d.path(packsDir), FS: d.fsys, Log: log})
+	st, err := d.settleStorage(ctx, rows, want)
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("open %s: %w", d.path(packsDir), err), rows.Close())
+		return nil, errors.Join(err, rows.Close())
 	}
-	return &stores{rows: rows, blobs: blobs}, nil
+	s := &stores{rows: rows, storage: st, pacer: mend.NewPacer(want.rate)}
+	if s.blobs, err = d.openBlobs(st, want, s.pacer, log); err != nil {
+		return nil, errors.Join(err, st.Close(), rows.Close())
+	}
+	return s, nil
+}
+
+// openBlobs opens the directories of blobs.
+func (d *data) openBlobs(st *storage, want storageWanted, pacer *mend.Pacer, log *slog.Logger) (*mirror.Store, error) {
+	primary, err := pack.Open(pack.Config{Dir: d.path(packsDir), FS: d.fsys, Log: log})
+	if err != nil {
+		return nil, fmt.Errorf("open %s: %w", d.path(packsDir), err)
+	}
+	cfg := mirror.Config{Primary: reservingPacks{primary, roomIn(d.dir)}, Rebuilding: st.rebuilding(), Pace: pacer.Wait, Log: log}
+	if want.ack == config.AckOne {
+		cfg.Ack = mirror.One
+	}
+	if st.mirror != "" {
+		second, err := pack.Open(pack.Config{Dir: st.mirror, FS: d.fsys, Log: log.With("store", mirror.Second)})
+		if err != nil {
+			return nil, errors.Join(fmt.Errorf("open %s: %w", st.mirror, err), primary.Close())
+		}
+		cfg.Second = second
+	}
+	return mirror.New(cfg), nil
 }
 
 // Close closes the audit log, bytes, then rows.
 func (s *stores) Close() error {
-	return errors.Join(closeAudit(s.audit), s.blobs.Close(), s.rows.Close())
+	return errors.Join(closeAudit(s.audit), s.blobs.Close(), s.storage.Close(), s.rows.Close())
 }

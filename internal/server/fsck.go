@@ -9,6 +9,7 @@ import (
 
 	"moraine"
 	"moraine/internal/blob"
+	"moraine/internal/blob/mirror"
 	"moraine/internal/meta"
 	"moraine/internal/treehash"
 )
@@ -16,6 +17,7 @@ import (
 // Fsck says which data directory to check, and how.
 type Fsck struct {
 	Data    string
+	Mirror  string       // directory of the second copies; "" if there are none, or to leave them out
 	Rebuild bool         // mend references that lead nowhere from what the packs say
 	Out     io.Writer    // findings and counts, one line each
 	Log     *slog.Logger // zero: discard
@@ -33,12 +35,18 @@ type FsckResult struct {
 	Damaged      int64 // pieces whose bytes fail their check or are not those the row means
 	Archives     int64 // archives whose pieces make them up
 	Incomplete   int64 // archives whose pieces have gaps, or another size or tree hash
+
+	// With a mirror. Blobs and Orphans count copies then, and a piece is there if
+	// one copy of it is whole.
+	Mirrored                     bool
+	CopiesMissing, CopiesDamaged int64 // of pieces that have another
+	Surplus, SurplusBytes        int64 // whole copies of blobs that rows name elsewhere
 }
 
 // Clean reports whether nothing is lost. Orphans are no damage, for a crash
 // leaves them, unless there is nothing else: then rows were lost.
 func (r *FsckResult) Clean() bool {
-	return r.Missing == 0 && r.Damaged == 0 && r.Places == 0 && r.Incomplete == 0 && !r.RowsLost()
+	return r.Missing == 0 && r.Damaged == 0 && r.Places == 0 && r.Incomplete == 0 && r.CopiesDamaged == 0 && !r.RowsLost()
 }
 
 // RowsLost reports whether there are bytes and no row names any.
@@ -56,9 +64,14 @@ type rowStore interface {
 // blobStore is a store of blobs that can be checked.
 type blobStore interface {
 	blob.Store
-	// Check reads everything and calls fn for each whole blob, with its tree
-	// hash, and damaged for everything else.
-	Check(ctx context.Context, fn func(blob.Info, treehash.Digest) error, damaged func(error)) error
+	blob.Walker
+	blob.Checker
+	Mirrored() bool
+	// Split returns references to each copy that ref names, alone.
+	Split(ref moraine.BlobRef) []moraine.BlobRef
+	// Join returns ref with the copy that part names in the place of its own, and
+	// a reference to the one it replaced, "" if there was none.
+	Join(ref, part moraine.BlobRef) (joined, replaced moraine.BlobRef)
 }
 
 // extentWalker is a store of rows that can list every extent.
@@ -80,12 +93,16 @@ func (f Fsck) Run(ctx context.Context) (res FsckResult, err error) {
 		return res, err
 	}
 	defer func() { err = errors.Join(err, d.Close()) }()
-	s, err := d.openStores(ctx, f.Log)
+	s, err := d.openStores(ctx, f.Log, storageWanted{mirror: f.Mirror, check: true})
 	if err != nil {
 		return res, err
 	}
 	defer func() { err = errors.Join(err, s.Close()) }()
 	c := &check{Fsck: f, rows: s.rows, blobs: s.blobs, res: &res}
+	for _, note := range s.storage.notes {
+		c.say("note: %s", note)
+	}
+	res.Mirrored = s.blobs.Mirrored()
 	return res, c.run(ctx)
 }
 
@@ -179,25 +196,67 @@ type found struct {
 // that references are mended when the rows ask for their bytes.
 func (c *check) walkPacks(ctx context.Context) error {
 	batch := make([]found, 0, walkBatch)
-	err := c.blobs.Check(ctx, func(info blob.Info, root treehash.Digest) error {
+	buf := make([]byte, treehash.LeafSize)
+	damaged := func(damage error) {
+		c.res.Places++
+		c.say("damaged place: %v", damage)
+	}
+	err := c.blobs.Walk(ctx, func(info blob.Info) error {
+		root, err := c.whole(ctx, info, buf)
+		if err != nil && ctx.Err() == nil {
+			damaged(err) // a sector that cannot be read is no reason to stop
+			return nil
+		}
+		if err != nil {
+			return err
+		}
 		c.res.Blobs++
 		c.res.Bytes += info.Size
 		batch = append(batch, found{info, root})
 		if len(batch) < walkBatch {
 			return nil
 		}
-		err := c.lookUp(ctx, batch)
+		err = c.lookUp(ctx, batch)
 		batch = batch[:0]
 		return err
-	}, func(damage error) {
-		c.res.Places++
-		c.say("damaged place: %v", damage)
-	})
+	}, damaged)
 	if err != nil {
 		return err
 	}
 	return c.lookUp(ctx, batch)
 }
+
+// whole reads a blob and returns its tree hash, or what is wrong with it.
+func (c *check) whole(ctx context.Context, info blob.Info, buf []byte) (treehash.Digest, error) {
+	copies, err := c.blobs.Check(ctx, info, buf, func(int) error { return nil })
+	if err == nil {
+		err = verdict(copies)
+	}
+	if err != nil {
+		return treehash.Digest{}, err
+	}
+	leaves, err := c.blobs.Leaves(ctx, info.Ref, 0, leafCount(info.Size))
+	return treehash.Root(leaves), err
+}
+
+// verdict is what the one copy suffers from that a walk has shown; of the other,
+// where there are two, nothing was said.
+func verdict(copies []blob.Copy) error {
+	var missing error
+	for _, c := range copies {
+		switch {
+		case c.Err == nil:
+			return nil
+		case !moraine.IsKind(c.Err, moraine.NotFound):
+			return c.Err
+		}
+		missing = c.Err
+	}
+	return missing
+}
+
+// leafCount is how many leaves so many bytes have.
+func leafCount(size int64) int64 { return (size + treehash.LeafSize - 1) / treehash.LeafSize }
 
 // lookUp compares blobs with the rows that name them.
 func (c *check) lookUp(ctx context.Context, batch []found) error {
@@ -205,17 +264,30 @@ func (c *check) lookUp(ctx context.Context, batch []found) error {
 	err := c.rows.View(ctx, func(tx meta.Tx) error {
 		for _, f := range batch {
 			body, e, err := tx.Bodies().ByBlob(f.ID)
-			switch {
-			case errors.Is(err, meta.ErrNotFound):
+			if errors.Is(err, meta.ErrNotFound) {
 				c.res.Orphans++
 				c.res.OrphanBytes += f.Size
-			case err != nil:
+				continue
+			}
+			if err != nil {
 				return err
+			}
+			if moved, ok := moves[f.ID]; ok {
+				e.Ref = moved // its other copy is in this batch too
+			}
+			joined, replaced := c.blobs.Join(e.Ref, f.Ref)
+			switch {
 			case e.Size != f.Size || e.TreeHash != f.root:
-				c.res.Damaged++
+				if !c.res.Mirrored {
+					c.res.Damaged++
+				}
 				c.say("different: %s: the pack has %d bytes with tree hash %s at %s", piece(body, e), f.Size, f.root, f.Ref)
-			case c.Rebuild && e.Ref != f.Ref && !c.leads(ctx, e):
-				moves[f.ID] = f.Ref
+			case joined == e.Ref:
+			case c.Rebuild && !c.leads(ctx, e, replaced):
+				moves[f.ID] = joined
+			default:
+				c.res.Surplus++
+				c.res.SurplusBytes += f.Size
 			}
 		}
 		return nil
@@ -237,9 +309,10 @@ func (c *check) lookUp(ctx context.Context, batch []found) error {
 	return err
 }
 
-// leads reports whether the reference of e leads to a blob with its tree hash.
-func (c *check) leads(ctx context.Context, e moraine.Extent) bool {
-	return c.present(ctx, e) == nil
+// leads reports whether a reference leads to a blob with the tree hash of e.
+func (c *check) leads(ctx context.Context, e moraine.Extent, ref moraine.BlobRef) bool {
+	e.Ref = ref
+	return ref != "" && c.present(ctx, e) == nil
 }
 
 // walkRows asks for the bytes of every extent. The packs have just been read
@@ -257,27 +330,79 @@ func (c *check) walkRows(ctx context.Context) error {
 		}
 	}
 	return walker.WalkExtents(ctx, func(body moraine.BodyID, e moraine.Extent) error {
-		err := look(ctx, e)
+		return c.judge(body, e, func(ref moraine.BlobRef) error {
+			part := e
+			part.Ref = ref
+			return look(ctx, part)
+		})
+	})
+}
+
+// judge counts a piece by its copies.
+func (c *check) judge(body moraine.BodyID, e moraine.Extent, look func(moraine.BlobRef) error) error {
+	if lacks, _ := mirror.Lacks(e.Ref); lacks && !c.res.Mirrored {
+		c.res.Missing++
+		c.say("missing: %s: it is in the second copy alone, which is left out", piece(body, e))
+		return nil
+	}
+	parts := c.blobs.Split(e.Ref)
+	whole := 0
+	bad := make(map[moraine.BlobRef]error)
+	var worst error // damage says more than loss
+	for _, part := range parts {
+		err := look(part)
 		switch kind := moraine.KindOf(err); {
 		case err == nil:
-			c.res.Extents++
+			whole++
+			continue
+		case kind == moraine.Corrupt, kind == moraine.Unavailable && c.res.Mirrored:
+			worst = err
 		case kind == moraine.NotFound, kind == moraine.Invalid:
-			c.res.Missing++
-			c.say("missing: %s: %v", piece(body, e), err)
-		case kind == moraine.Corrupt:
-			c.res.Damaged++
-			c.say("damaged: %s: %v", piece(body, e), err)
+			if worst == nil {
+				worst = err
+			}
 		default:
 			return err
 		}
+		bad[part] = err
+	}
+	switch {
+	case whole > 0:
+		c.res.Extents++
+	case isLoss(worst):
+		c.res.Missing++
+		c.say("missing: %s: %v", piece(body, e), worst)
 		return nil
-	})
+	default:
+		c.res.Damaged++
+		c.say("damaged: %s: %v", piece(body, e), worst)
+		return nil
+	}
+	for part, err := range bad {
+		if isLoss(err) {
+			c.res.CopiesMissing++
+		} else {
+			c.res.CopiesDamaged++
+		}
+		c.say("one copy: %s: %s: %v", piece(body, e), part, err)
+	}
+	if c.res.Mirrored {
+		c.res.CopiesMissing += int64(copiesMax - len(parts))
+	}
+	return nil
+}
+
+// copiesMax is how many copies a mirrored blob has.
+const copiesMax = 2
+
+func isLoss(err error) bool {
+	return moraine.IsKind(err, moraine.NotFound) || moraine.IsKind(err, moraine.Invalid)
 }
 
 // present checks that the reference of e leads to a blob with its tree hash.
 // It reads the digests and no data.
 func (c *check) present(ctx context.Context, e moraine.Extent) error {
-	leaves, err := c.blobs.Leaves(ctx, e.Ref, 0, (e.Size+treehash.LeafSize-1)/treehash.LeafSize)
+	leaves, err := c.blobs.Leaves(ctx, e.Ref, 0, leafCount(e.Size))
 	if err != nil {
 		return err
 	}

@@ -20,6 +20,7 @@ import (
 	"moraine/internal/disk"
 	"moraine/internal/iamapi"
 	"moraine/internal/job"
+	"moraine/internal/mend"
 	"moraine/internal/meta"
 	"moraine/internal/notify"
 	"moraine/internal/sigv4"
@@ -32,11 +33,13 @@ type node struct {
 	vaults   *vault.Service
 	jobs     *job.Service
 	notify   *notify.Service
+	mend     *mend.Service // nil without a mirror
 	metrics  *adminapi.Metrics
 	audit    *audit.Log       // nil for none
 	throttle *access.Throttle // nil for none
 	replays  *sigv4.Replays   // nil for none
 	tooMany  func(r *http.Request, unknown bool) bool
+	mirror   func() adminapi.Mirror // nil for none
 	api      http.Handler
 	clock    *clock.Clock
 	process  string      // what the lock of the data directory says about this process
@@ -53,8 +56,10 @@ func newNode(cfg config.Config, opts Options, d *data, s *stores, id identity, c
 	opts.Now = clk.Now
 	unreadable := unparsable(s.audit)
 	pending, authority := new(blob.Pending), access.New(access.Config{Now: opts.Now, Log: opts.Log, Unreadable: unreadable})
-	blobs := reserve(s.blobs, d.dir)
+	blobs := reserving{s.blobs, roomIn(d.dir)}
 	n := &node{log: opts.Log, clock: clk, process: d.lock.Holder()}
+	n.mend = n.newMend(opts, s, blobs, pending)
+	n.mirror = n.mirrorStatus(s)
 	n.accounts = account.New(account.Config{Meta: s.rows, Keyring: id.keyring, Root: id.root, Now: clk.Wall, Log: opts.Log, Unreadable: unreadable})
 	n.vaults = vault.New(vault.Config{
 		Meta: s.rows, Blobs: blobs, Pending: pending, Access: authority, Now: opts.Now, Log: opts.Log,
@@ -76,6 +81,7 @@ func newNode(cfg config.Config, opts Options, d *data, s *stores, id identity, c
 	n.metrics = adminapi.NewMetrics(adminapi.Sources{
 		Fsyncs:   func() int64 { return d.fsys.Syncs() + int64(s.rows.Commits()) },
 		DiskFree: func() (int64, error) { return disk.Free(d.dir) },
+		Mirror:   n.mirror,
 		Census:   func(ctx context.Context) (adminapi.Census, error) { return census(ctx, s.rows) },
 		Clock:    clk.Status,
 		Version:  opts.Version,
@@ -187,7 +193,7 @@ func (n *node) observeIAM(e iamapi.Event) {
 
 func (n *node) adminHandler(cfg config.Config) http.Handler {
 	return adminapi.New(adminapi.Config{
-		Metrics: n.metrics, Ready: n.readiness, Log: n.log, TestMode: n.testMode(cfg),
+		Metrics: n.metrics, Ready: n.readiness, Log: n.log, Mirror: n.mirror, TestMode: n.testMode(cfg),
 		Clock: &adminapi.Clock{Status: n.clock.Status, Confirm: n.confirm, Process: n.process},
 	})
 }

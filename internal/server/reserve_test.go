@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"moraine"
+	"moraine/internal/blob/mirror"
 	"moraine/internal/blob/pack"
 )
 
@@ -29,7 +30,12 @@ func TestReserve(t *testing.T) {
 		{"nothing", 0, gib, false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			s := reserving{Store: store, space: func() (int64, int64, error) { return tt.free, tt.total, nil }}
+			space := room{func() (int64, int64, error) { return tt.free, tt.total, nil }}
+			_, below := reservingPacks{store, space}.Put(t.Context(), moraine.BlobID{1}, strings.NewReader("12345"), 5)
+			if (below == nil) != tt.ok {
+				t.Errorf("a copy made anew: %v", below)
+			}
+			s := reserving{mirror.New(mirror.Config{Primary: store}), space}
 			ref, err := s.Put(t.Context(), moraine.BlobID{1}, strings.NewReader("12345"), 5)
 			if tt.ok {
 				if err != nil {

@@ -31,6 +31,9 @@ type Options struct {
 	Elapsed func() time.Duration // a clock that nobody can set, since any instant; zero: that of the process
 	Reload  <-chan os.Signal     // each value means: read the certificate again
 	Version string               // for metrics
+	// Rebuild is primary or mirror if that directory of blobs is an empty disk in
+	// place of one that was lost, and to be filled from the other. Zero: neither.
+	Rebuild string
 
 	system     func() time.Time // Now as given, where Now has become the server's clock
 	bodyWindow time.Duration    // over which the pace of a body is taken; zero: config.BodyRateWindow
@@ -105,7 +108,7 @@ func Run(ctx context.Context, cfg config.Config, opts Options) (err error) {
 	for _, text := range append(cfg.Warnings(), identity.warnings...) {
 		opts.Log.WarnContext(ctx, "check the settings", "warning", text)
 	}
-	if s, err = data.openStores(ctx, opts.Log); err != nil {
+	if s, err = data.openStores(ctx, opts.Log, wanted(cfg.Storage, opts.Rebuild)); err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, s.Close()) }()
@@ -118,6 +121,9 @@ func Run(ctx context.Context, cfg config.Config, opts Options) (err error) {
 	}
 	identity.keyring = keyring
 	for _, text := range warnings {
+		opts.Log.WarnContext(ctx, "check the settings", "warning", text)
+	}
+	for _, text := range s.storage.notes {
 		opts.Log.WarnContext(ctx, "check the settings", "warning", text)
 	}
 	n := newNode(cfg, opts, data, s, identity, clk, sinks)
@@ -147,6 +153,7 @@ func (n *node) run(ctx context.Context, doors *doors, drain time.Duration, opts 
 	parts.Go(func() error { return named("vault", n.vaults.Run(failed)) })
 	parts.Go(func() error { return named("job", n.jobs.Run(failed)) })
 	parts.Go(func() error { return named("notify", n.notify.Run(failed)) })
+	parts.Go(func() error { return named("mend", n.runMend(failed)) })
 	parts.Go(func() error { return named("account", n.accounts.Run(failed)) })
 	parts.Go(func() error { return named("audit", runAudit(failed, n.audit)) })
 	parts.Go(func() error { doors.watch(failed, opts); return nil })

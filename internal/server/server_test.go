@@ -106,6 +106,12 @@ func start(t testing.TB, cfg config.Config, change ...func(*server.Options)) *ru
 	return startWith(t, cfg, server.Options{}, change...)
 }
 
+// startOn is start with the word that a disk is new.
+func startOn(t testing.TB, cfg config.Config, rebuild string) *running {
+	t.Helper()
+	return startWith(t, cfg, server.Options{Rebuild: rebuild})
+}
+
 // startWith is start with the clocks of opts.
 func startWith(t testing.TB, cfg config.Config, opts server.Options, change ...func(*server.Options)) *running {
 	t.Helper()
@@ -152,14 +158,25 @@ func (r *running) stop(t testing.TB) {
 // refused runs a server that must not start and returns why.
 func refused(t *testing.T, cfg config.Config) string {
 	t.Helper()
+	return refusedOn(t, cfg, "")
+}
+
+// refusedOn is refused with the word that a disk is new.
+func refusedOn(t *testing.T, cfg config.Config, rebuild string) string {
+	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
-	cancel() // if it does start, it stops at once
-	err := server.Run(ctx, cfg, server.Options{})
+	defer cancel()
+	err := server.Run(ctx, cfg, server.Options{Rebuild: rebuild, Out: canceller(cancel)})
 	if err == nil {
 		t.Fatal("the server started")
 	}
 	return err.Error()
 }
+
+// canceller stops a server that starts although it must not.
+type canceller func()
+
+func (c canceller) Write(p []byte) (int, error) { c(); return len(p), nil }
 
 // key reads the root key from the credentials file.
 func key(t testing.TB, dir string) sigv4.Key {

@@ -69,7 +69,7 @@ func TestCheckNamesThePlace(t *testing.T) {
 			}
 			var whole []moraine.BlobRef
 			var wrong []string
-			err = f.store.Check(t.Context(), func(i blob.Info, root treehash.Digest) error {
+			err = pack.CheckAll(t.Context(), f.store, func(i blob.Info, root treehash.Digest) error {
 				whole = append(whole, i.Ref)
 				if want := treehash.Root(treehash.AppendLeaves(nil, f.blobs[i.Ref])); root != want {
 					t.Errorf("root of %s = %s, want %s", i.Ref, root, want)

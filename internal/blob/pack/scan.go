@@ -145,6 +145,9 @@ type verifier struct {
 	f    io.ReaderAt
 	name fileName
 	buf  []byte // of some leaves' size, or of the file's if that is less than one
+	// step, if not nil, is called before each MiB of data is read, with its
+	// length; its error ends the work.
+	step func(n int) error
 }
 
 // structure checks that header, digests, frame table and trailer of a blob's
@@ -215,6 +218,11 @@ func (v *verifier) readLeaves(at shape, first, count int64) (n, off int64, err e
 	for i := first; i < min(first+count, at.leaves()); i++ {
 		from := i * treehash.LeafSize
 		p := v.buf[n:][:min(treehash.LeafSize, at.size-from)]
+		if v.step != nil {
+			if err := v.step(len(p)); err != nil {
+				return n, at.dataAt() + from, stopped{err}
+			}
+		}
 		if err := readAt(v.f, p, at.dataAt()+from); err != nil {
 			return n, at.dataAt() + from, err
 		}
