@@ -71,8 +71,9 @@ func (l *Log) Tidy(ctx context.Context) error {
 //
 // In the order of the steps: a compressed file gets its name when it is
 // complete, durable and read back; a crash before leaves the plain file alone,
-// one after leaves both. The manifest is durable before a plain file is removed,
-// so a file that is compressed only is always listed. What a crash, or an
+// one after leaves both. The manifest, and the names of all compressed files,
+// are durable before a plain file is removed, so a file that is compressed only
+// is always listed. What a crash, or an
 // operation that failed or seemed to, leaves is done again from the beginning:
 // what is there under a final name may not be durable.
 func (l *Log) archive(ctx context.Context, s *surveyed, hour string, files []stored) error {
@@ -174,11 +175,9 @@ func (l *Log) compress(ctx context.Context, s stored) (listed, error) {
 		_ = l.cfg.FS.Remove(tmp)
 		return listed{}, fmt.Errorf("compress the audit log: %w", err)
 	}
-	// The compressed file is complete and durable under another name.
-	if err := l.cfg.FS.Rename(tmp, path+gzipSuffix); err != nil {
-		return listed{}, err
-	}
-	return c.listing(s), l.cfg.FS.SyncDir(l.cfg.Dir)
+	// The compressed file is complete and durable under another name. What makes
+	// the manifest durable does so for this name, too.
+	return c.listing(s), l.cfg.FS.Rename(tmp, path+gzipSuffix)
 }
 
 // writeGzip compresses the beginning of a file into another, durably.

@@ -66,8 +66,7 @@ func newRound() *round { return &round{done: make(chan struct{})} }
 
 func newTrail(l *Log, region string) *trail {
 	t := &trail{
-		log: l, region: region, turn: make(chan struct{}, 1), last: link{hash: genesis},
-		hour: l.current.Load().name, next: newRound(),
+		log: l, region: region, turn: make(chan struct{}, 1), last: link{hash: genesis}, next: newRound(),
 	}
 	t.file = writer{log: l, region: region}
 	return t
@@ -78,23 +77,22 @@ var errFull = errors.New("too many audit records wait to be written")
 // enqueue puts the lines of canonical texts, each behind its headroom, into the
 // queue.
 func (t *trail) enqueue(now time.Time, texts ...[]byte) (*round, error) {
-	h := t.log.hour(now)
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.queued > queueMax {
 		t.dropped += int64(len(texts))
 		return nil, errFull
 	}
-	// A clock that went back does not bring back an earlier file.
-	t.hour = max(t.hour, h.name)
+	// Asked with the lock held: after turnOver nobody gets an earlier hour.
+	hour := t.log.hour(now).name
 	if n := t.dropped; n > 0 {
 		t.dropped = 0
 		gap := service(RecordsDropped, map[string]any{"records": n})
-		t.add(gap.appendTo(make([]byte, headroom), now, "", false))
+		t.add(hour, gap.appendTo(make([]byte, headroom), now, "", false))
 		gap.release()
 	}
 	for _, text := range texts {
-		t.add(text)
+		t.add(hour, text)
 	}
 	r := t.next
 	if r.lines++; r.full != nil && r.lines == r.want {
@@ -104,10 +102,10 @@ func (t *trail) enqueue(now time.Time, texts ...[]byte) (*round, error) {
 }
 
 // add puts a line into the queue. t.mu is held.
-func (t *trail) add(text []byte) {
+func (t *trail) add(hour string, text []byte) {
 	next := t.last.follow(text)
-	if n := len(t.queue); n == 0 || t.queue[n-1].hour < t.hour {
-		c := chunk{hour: t.hour}
+	if n := len(t.queue); n == 0 || t.queue[n-1].hour < hour {
+		c := chunk{hour: hour}
 		if n := len(t.spares); n > 0 {
 			c.text, t.spares = t.spares[n-1], t.spares[:n-1]
 		}
@@ -218,12 +216,10 @@ func (t *trail) perform() error {
 	return err
 }
 
-// turnOver ends the file of an hour before the given one. When it returns nil
-// every line of an earlier hour is durable, and there will be no more.
+// turnOver ends the file of an hour before the given one, which Log.hour has
+// returned. When it returns nil every line of an earlier hour is durable, and
+// there will be no more.
 func (t *trail) turnOver(hour string) error {
-	t.mu.Lock()
-	t.hour = max(t.hour, hour)
-	t.mu.Unlock()
 	t.turn <- struct{}{}
 	defer func() { <-t.turn }()
 	if err := t.perform(); err != nil {

@@ -81,6 +81,16 @@ func fsck(t *testing.T, data string) string {
 	return out
 }
 
+// verifyAudit demands an audit log whose chains have no gap. The server was
+// stopped, so no line may be cut short.
+func verifyAudit(t *testing.T, data string) {
+	t.Helper()
+	out, code, err := moraineproc.VerifyAudit(t.Context(), serverBinary, data)
+	if err != nil || code != 0 {
+		t.Errorf("audit verify: exit %d, %v\n%s", code, err, out)
+	}
+}
+
 // TestKill is the crash harness described in the package comment.
 func TestKill(t *testing.T) {
 	seed := *seedFlag
@@ -128,6 +138,7 @@ func TestKill(t *testing.T) {
 		t.Error(err)
 	}
 	report := fsck(t, data)
+	verifyAudit(t, data)
 	lost := 0
 	for i, fault := range l.faults {
 		if strings.HasPrefix(fault, "LOST") {
