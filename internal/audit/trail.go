@@ -28,11 +28,10 @@ type trail struct {
 
 	mu     sync.Mutex // guards what follows
 	last   link       // of the last line made
-	hour   string     // of the last line made; it never goes back
 	queue  []chunk    // lines that are not durable yet, in order
 	queued int        // bytes of queue
 	next   *round     // the one that will write queue
-	// expected is how many lines lately came together.
+	// expected is how many callers lately waited together.
 	expected int
 	spares   [][]byte // memory for chunks, empty
 	dropped  int64    // records for which the queue had no room
@@ -57,9 +56,9 @@ type round struct {
 	done chan struct{} // closed when it is over
 	err  error         // what came of it, once done is closed
 
-	lines int           // so far; this and what follows is guarded by trail.mu
-	want  int           // lines that are waited for
-	full  chan struct{} // closed when there are as many; nil if nobody waits
+	callers int           // who wait so far; this and what follows is guarded by trail.mu
+	want    int           // how many the writer waits for
+	full    chan struct{} // closed when there are as many; nil if it does not wait
 }
 
 func newRound() *round { return &round{done: make(chan struct{})} }
@@ -75,8 +74,9 @@ func newTrail(l *Log, region string) *trail {
 var errFull = errors.New("too many audit records wait to be written")
 
 // enqueue puts the lines of canonical texts, each behind its headroom, into the
-// queue.
-func (t *trail) enqueue(now time.Time, texts ...[]byte) (*round, error) {
+// queue, and returns the round that writes them, for which the caller waits or
+// not.
+func (t *trail) enqueue(now time.Time, waits bool, texts ...[]byte) (*round, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.queued > queueMax {
@@ -95,8 +95,10 @@ func (t *trail) enqueue(now time.Time, texts ...[]byte) (*round, error) {
 		t.add(hour, text)
 	}
 	r := t.next
-	if r.lines++; r.full != nil && r.lines == r.want {
-		close(r.full)
+	if waits {
+		if r.callers++; r.full != nil && r.callers == r.want {
+			close(r.full)
+		}
 	}
 	return r, nil
 }
@@ -137,12 +139,13 @@ func (t *trail) await(r *round) error {
 	return t.perform() // of r, since its time had not come
 }
 
-// gather waits a moment for as many lines as lately came together: callers who
-// were served by one sync come back at about the same time, and shall share the
-// next one. The moment is a fraction of what a sync takes. The turn is held.
+// gather waits a moment for as many callers as lately waited together: those who
+// were served by one sync, here or of the rows, come back at about the same time
+// and shall share the next one. The moment is a fraction of what a sync takes.
+// The turn is held.
 func (t *trail) gather(r *round) {
 	t.mu.Lock()
-	if r.lines >= t.expected {
+	if r.callers >= t.expected {
 		t.mu.Unlock()
 		return
 	}
@@ -177,7 +180,7 @@ func (t *trail) perform() error {
 	t.mu.Lock()
 	r, batch := t.next, t.queue
 	t.next, t.queue = newRound(), nil
-	t.expected = max(r.lines, t.expected*3/4)
+	t.expected = max(r.callers, t.expected*3/4)
 	t.mu.Unlock()
 
 	var err error
