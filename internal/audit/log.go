@@ -63,6 +63,7 @@ type Log struct {
 	reserve *reserve
 	current atomic.Pointer[hour] // the latest hour so far
 
+	heads     map[string]head  // of chains when Open came, as the newest manifest knows them
 	truncated []map[string]any // what Open found cut short, for its records
 
 	mu     sync.Mutex // guards what follows

@@ -126,8 +126,7 @@ func (l *Log) leave(f stored, bad error) {
 // list makes the text of a manifest: that of the one there is, if it lists the
 // same, else a new one behind the newest.
 func (l *Log) list(s *surveyed, m *manifest) (bool, error) {
-	var before link
-	before.hash = genesis
+	before := manifest{link: link{hash: genesis}}
 	if n := len(s.manifests); n > 0 && s.manifests[n-1] >= m.Hour {
 		old, err := readManifest(l.cfg.FS, l.cfg.Dir, m.Hour)
 		if err != nil && !missing(err) {
@@ -143,13 +142,12 @@ func (l *Log) list(s *surveyed, m *manifest) (bool, error) {
 		m.text = old.text
 		return true, nil
 	} else if n > 0 {
-		newest, err := readManifest(l.cfg.FS, l.cfg.Dir, s.manifests[n-1])
-		if err != nil {
+		var err error
+		if before, err = readManifest(l.cfg.FS, l.cfg.Dir, s.manifests[n-1]); err != nil {
 			return false, err
 		}
-		before = newest.link
 	}
-	if err := m.encode(before); err != nil {
+	if err := m.encode(&before); err != nil {
 		return false, err
 	}
 	s.manifests = append(s.manifests, m.Hour)

@@ -279,7 +279,7 @@ func TestVerifyClosed(t *testing.T) {
 		line       int64
 		spoil      func(fsys *crashfs.FS) error
 	}{
-		{"a file is missing", "audit/audit-us-east-1-2024-03-15T13.jsonl.gz", 1, func(f *crashfs.FS) error { return f.Remove(east) }},
+		{"a file is missing", strings.TrimSuffix(east, ".gz"), 0, func(f *crashfs.FS) error { return f.Remove(east) }},
 		{"all files of a region are missing", strings.TrimSuffix(west, ".gz"), 0, func(f *crashfs.FS) error {
 			return errors.Join(f.Remove(west), f.Remove("audit/audit-eu-west-1-2024-03-15T13.jsonl.gz"))
 		}},
@@ -367,6 +367,38 @@ func TestPutAway(t *testing.T) {
 		if (err == nil) != tt.ok || tt.ok && (r.Records != 3 || r.Manifests.First != 2 || r.Manifests.Last != 3) {
 			t.Errorf("%+v: %+v, %v", tt.first, r, err)
 		}
+	}
+}
+
+// TestPutAwayWhole moves all files of a region away: its chain goes on where it
+// was, since a manifest tells.
+func TestPutAwayWhole(t *testing.T) {
+	t.Parallel()
+	fsys := crashfs.New()
+	h := two(t, fsys)
+	h.at(later(2))
+	h.tidy()
+	h.at(later(3))
+	h.in("us-east-1", "E4")
+	h.at(later(4))
+	h.tidy()
+	h.close()
+	for _, name := range dir(fsys) {
+		if strings.Contains(name, "T12") || strings.Contains(name, "T13") {
+			if err := fsys.Remove(filepath.Join("audit", name)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	h, err := tryOpenAt(t, fsys, audit.Config{Region: "us-east-1"}, later(5))
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.in("eu-west-1", "E5")
+	h.close()
+	r, err := audit.Verify(fsys, "audit", audit.First{Of: map[string]int64{"us-east-1": 4}})
+	if err != nil || len(r.Chains) != 2 || r.Chains[0].First != 3 || r.Chains[1].First != 4 {
+		t.Errorf("verify: %+v, %v", r, err)
 	}
 }
 

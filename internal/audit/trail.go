@@ -68,6 +68,9 @@ func newTrail(l *Log, region string) *trail {
 		log: l, region: region, turn: make(chan struct{}, 1), last: link{hash: genesis}, next: newRound(),
 	}
 	t.file = writer{log: l, region: region}
+	if end, ok := l.heads[region].link(); ok {
+		t.last = end
+	}
 	return t
 }
 
