@@ -370,6 +370,8 @@ func TestTorn(t *testing.T) {
 	// A line that was lost before one that was kept: both were being written.
 	last := text[begin:]
 	check(slices.Concat(text[:begin], blank[:512], last), "[A AuditTruncated C]", bytes.TrimRight(slices.Concat(blank[:512], last), "\n"))
+	part := slices.Concat(last[:300], blank[:512], last)
+	check(slices.Concat(text[:begin], part, blank), "[A AuditTruncated C]", bytes.TrimRight(part, "\n"))
 	check(slices.Concat(text[:begin], zeros[:512], last, blank), "[A AuditTruncated C]", bytes.TrimRight(slices.Concat(zeros[:512], last), "\n"))
 }
 

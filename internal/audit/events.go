@@ -26,7 +26,7 @@ func (l *Log) Service(name string, details map[string]any) {
 		return
 	}
 	// It waits for the next flush; a full queue is counted and logged there.
-	_, _, _ = l.enqueue(service(name, details), "")
+	_, _, _ = l.enqueue(service(name, details), "", false)
 }
 
 // ServiceOnce is Service for what would come up again and again: of those with

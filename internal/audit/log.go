@@ -63,6 +63,7 @@ type Log struct {
 	reserve *reserve
 	current atomic.Pointer[hour] // the latest hour so far
 
+	heads     map[string]head  // of chains when Open came, as the newest manifest knows them
 	truncated []map[string]any // what Open found cut short, for its records
 
 	mu     sync.Mutex // guards what follows
@@ -115,7 +116,7 @@ func (l *Log) all() []*trail {
 // is written when the disk takes it again.
 func (l *Log) Append(r *Record, owner string) error {
 	wait := l.cfg.Sync == All || !r.ReadOnly && r.ErrorCode == ""
-	t, next, err := l.enqueue(r, owner)
+	t, next, err := l.enqueue(r, owner, wait)
 	if err == nil && (wait || l.cfg.Out != nil) {
 		err = t.await(next)
 	}
@@ -126,15 +127,15 @@ func (l *Log) Append(r *Record, owner string) error {
 }
 
 // enqueue makes the lines of r and puts them into the queue of their chain. It
-// returns the round that will write them.
-func (l *Log) enqueue(r *Record, owner string) (*trail, *round, error) {
+// returns the round that will write them, for which the caller waits or not.
+func (l *Log) enqueue(r *Record, owner string, waits bool) (*trail, *round, error) {
 	t, now := l.trailOf(r.Region), l.cfg.Now()
 	text := newBuffer()
 	defer text.free()
 	if owner == "" || owner == r.RecipientAccountID {
 		text.b = r.appendTo(text.b, now, "", l.cfg.DataEvents)
 		r.release()
-		next, err := t.enqueue(now, text.b)
+		next, err := t.enqueue(now, waits, text.b)
 		return t, next, err
 	}
 	shared, copied := string(appendID(nil)), newBuffer()
@@ -146,7 +147,7 @@ func (l *Log) enqueue(r *Record, owner string) (*trail, *round, error) {
 	}
 	text.b = r.appendTo(text.b, now, shared, l.cfg.DataEvents)
 	r.release()
-	next, err := t.enqueue(now, text.b, copied.b)
+	next, err := t.enqueue(now, waits, text.b, copied.b)
 	return t, next, err
 }
 

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -27,6 +28,9 @@ type manifest struct {
 	Version int      `json:"manifestVersion"`
 	Hour    string   `json:"hour"`
 	Files   []listed `json:"files"` // in the order of their names
+	// Heads are the last lines so far of all regions, by region: a chain goes on
+	// from there even when all its files were put away.
+	Heads map[string]head `json:"heads"`
 
 	link link
 	text []byte // of the file
@@ -42,19 +46,41 @@ type listed struct {
 	LastHash string `json:"lastHash"`
 }
 
+// head is the last line of a chain.
+type head struct {
+	Seq  int64  `json:"seq"`
+	Hash string `json:"hash"`
+}
+
+// link is the head as a link to follow; false if it is none.
+func (h head) link() (l link, ok bool) {
+	if h.Seq < 1 || len(h.Hash) != len(l.hash) {
+		return l, false
+	}
+	return link{seq: h.Seq, hash: digest([]byte(h.Hash))}, true
+}
+
 // listing is the entry of a file that was read.
 func (c *contents) listing(s stored) listed {
 	return listed{s.name(), c.size, c.digest().String(), c.first.seq, c.last.seq, c.last.hash.String()}
 }
 
-// encode gives m its place behind another link, and its text.
-func (m *manifest) encode(before link) error {
+// encode gives m its place behind another manifest, and its text.
+func (m *manifest) encode(before *manifest) error {
+	m.Heads = maps.Clone(before.Heads)
+	if m.Heads == nil {
+		m.Heads = make(map[string]head)
+	}
+	for _, f := range m.Files {
+		region, _, _ := parseLinesName(f.Name)
+		m.Heads[region] = head{f.LastSeq, f.LastHash}
+	}
 	canonical, err := json.Marshal(m)
 	if err != nil {
 		return err
 	}
 	b := append(make([]byte, headroom), canonical...)
-	m.link = before.follow(b)
+	m.link = before.link.follow(b)
 	m.text = appendLine(nil, canonical, &m.link)
 	return nil
 }

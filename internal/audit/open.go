@@ -63,6 +63,14 @@ func (l *Log) begin(s *surveyed) error {
 	if latest, err := time.Parse(hourFormat, s.latest()); err == nil {
 		l.hour(latest)
 	}
+	if n := len(s.manifests); n > 0 {
+		newest, err := readManifest(l.cfg.FS, l.cfg.Dir, s.manifests[n-1])
+		if err != nil {
+			// Chains are continued from their files; only Tidy cannot go on.
+			l.cfg.Log.Error("the newest manifest of the audit log cannot be read", "err", err)
+		}
+		l.heads = newest.Heads
+	}
 	for region, files := range s.lines {
 		if region == "" {
 			continue // the chain of version 1, which the default region continues

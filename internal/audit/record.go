@@ -147,7 +147,7 @@ func withoutPolicy(details Members) Members {
 // members in a fixed order.
 //
 // format: see docs/format/audit.md
-func (r *Record) appendTo(b []byte, now time.Time, shared string, data bool) []byte {
+func (r *Record) appendTo(b []byte, now time.Time, shared string, dataEvents bool) []byte {
 	b = append(b, `{"eventVersion":"1.08","userIdentity":`...)
 	b = r.UserIdentity.appendTo(b)
 	b = append(b, `,"eventTime":"`...)
@@ -184,7 +184,8 @@ func (r *Record) appendTo(b []byte, now time.Time, shared string, data bool) []b
 	if r.service {
 		kind = "AwsServiceEvent"
 	}
-	if data = data && r.Data; data {
+	data := dataEvents && r.Data
+	if data {
 		category = "Data"
 	}
 	b = appendField(b, "eventType", kind)

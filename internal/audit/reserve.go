@@ -26,8 +26,9 @@ type reserve struct {
 	free func() (int64, error)
 	log  *slog.Logger
 
-	mu   sync.Mutex // guards size
-	size int64      // of the file
+	mu    sync.Mutex // guards what follows
+	size  int64      // of the file
+	short bool       // there was too little space, which is said once
 }
 
 // openReserve makes a reserve of what an earlier process left of it.
@@ -101,7 +102,11 @@ func (r *reserve) refill() {
 	defer r.mu.Unlock()
 	missing := r.want - r.size
 	if r.free != nil {
-		if free, err := r.free(); err != nil || free-missing < r.want {
+		free, err := r.free()
+		if err == nil && free-missing < r.want && !r.short {
+			r.log.Warn("too little space for the reserve of the audit log", "missing", missing, "free", free)
+		}
+		if r.short = err != nil || free-missing < r.want; r.short {
 			return
 		}
 	}

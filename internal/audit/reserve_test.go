@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"moraine/internal/audit"
+	"moraine/internal/disk"
 	"moraine/internal/disk/crashfs"
 )
 
@@ -171,4 +172,52 @@ func TestConcurrentTidy(t *testing.T) {
 	if n := len(events(t, fsys)); n != 480 {
 		t.Errorf("%d records", n)
 	}
+}
+
+// greedy is a file system whose free space somebody takes at once: what a file
+// gives back is gone.
+type greedy struct {
+	*crashfs.FS
+	active bool
+}
+
+func (g *greedy) Open(name string, flag int) (disk.File, error) {
+	f, err := g.FS.Open(name, flag)
+	return greedyFile{f, g}, err
+}
+
+type greedyFile struct {
+	disk.File
+	fsys *greedy
+}
+
+func (f greedyFile) Truncate(size int64) error {
+	err := f.File.Truncate(size)
+	if f.fsys.active {
+		f.fsys.Limit(0)
+	}
+	return err
+}
+
+// TestFullFileKeepsItsSpace checks that a file for which the disk is full does
+// not give back the space it has.
+func TestFullFileKeepsItsSpace(t *testing.T) {
+	t.Parallel()
+	fsys := &greedy{FS: crashfs.New()}
+	l, err := audit.Open(audit.Config{FS: fsys, Dir: "audit"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	fsys.active = true
+	fsys.Limit(0)
+	r := write("E")
+	r.RequestParameters.Text("policy", strings.Repeat("x", 95<<10)) // more than there are blank lines
+	if err := l.Append(r, ""); err == nil {
+		t.Fatal("there is space for it")
+	}
+	fsys.Limit(48 << 10) // enough for the rest of it
+	if err := l.Flush(); err != nil {
+		t.Error(err)
+	}
+	verify(t, fsys.FS, 2)
 }

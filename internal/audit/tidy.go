@@ -26,6 +26,9 @@ const (
 // manifests, removes those whose retention has ended, and makes the reserve
 // whole. It may be interrupted anywhere and is simply done again.
 func (l *Log) Tidy(ctx context.Context) error {
+	if l.cfg.Out != nil {
+		return nil
+	}
 	l.tidy.Lock()
 	defer l.tidy.Unlock()
 	l.reserve.refill()
@@ -71,8 +74,9 @@ func (l *Log) Tidy(ctx context.Context) error {
 //
 // In the order of the steps: a compressed file gets its name when it is
 // complete, durable and read back; a crash before leaves the plain file alone,
-// one after leaves both. The manifest is durable before a plain file is removed,
-// so a file that is compressed only is always listed. What a crash, or an
+// one after leaves both. The manifest, and the names of all compressed files,
+// are durable before a plain file is removed, so a file that is compressed only
+// is always listed. What a crash, or an
 // operation that failed or seemed to, leaves is done again from the beginning:
 // what is there under a final name may not be durable.
 func (l *Log) archive(ctx context.Context, s *surveyed, hour string, files []stored) error {
@@ -122,8 +126,7 @@ func (l *Log) leave(f stored, bad error) {
 // list makes the text of a manifest: that of the one there is, if it lists the
 // same, else a new one behind the newest.
 func (l *Log) list(s *surveyed, m *manifest) (bool, error) {
-	var before link
-	before.hash = genesis
+	before := manifest{link: link{hash: genesis}}
 	if n := len(s.manifests); n > 0 && s.manifests[n-1] >= m.Hour {
 		old, err := readManifest(l.cfg.FS, l.cfg.Dir, m.Hour)
 		if err != nil && !missing(err) {
@@ -139,13 +142,12 @@ func (l *Log) list(s *surveyed, m *manifest) (bool, error) {
 		m.text = old.text
 		return true, nil
 	} else if n > 0 {
-		newest, err := readManifest(l.cfg.FS, l.cfg.Dir, s.manifests[n-1])
-		if err != nil {
+		var err error
+		if before, err = readManifest(l.cfg.FS, l.cfg.Dir, s.manifests[n-1]); err != nil {
 			return false, err
 		}
-		before = newest.link
 	}
-	if err := m.encode(before); err != nil {
+	if err := m.encode(&before); err != nil {
 		return false, err
 	}
 	s.manifests = append(s.manifests, m.Hour)
@@ -174,11 +176,9 @@ func (l *Log) compress(ctx context.Context, s stored) (listed, error) {
 		_ = l.cfg.FS.Remove(tmp)
 		return listed{}, fmt.Errorf("compress the audit log: %w", err)
 	}
-	// The compressed file is complete and durable under another name.
-	if err := l.cfg.FS.Rename(tmp, path+gzipSuffix); err != nil {
-		return listed{}, err
-	}
-	return c.listing(s), l.cfg.FS.SyncDir(l.cfg.Dir)
+	// The compressed file is complete and durable under another name. What makes
+	// the manifest durable does so for this name, too.
+	return c.listing(s), l.cfg.FS.Rename(tmp, path+gzipSuffix)
 }
 
 // writeGzip compresses the beginning of a file into another, durably.

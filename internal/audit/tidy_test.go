@@ -279,7 +279,7 @@ func TestVerifyClosed(t *testing.T) {
 		line       int64
 		spoil      func(fsys *crashfs.FS) error
 	}{
-		{"a file is missing", "audit/audit-us-east-1-2024-03-15T13.jsonl.gz", 1, func(f *crashfs.FS) error { return f.Remove(east) }},
+		{"a file is missing", strings.TrimSuffix(east, ".gz"), 0, func(f *crashfs.FS) error { return f.Remove(east) }},
 		{"all files of a region are missing", strings.TrimSuffix(west, ".gz"), 0, func(f *crashfs.FS) error {
 			return errors.Join(f.Remove(west), f.Remove("audit/audit-eu-west-1-2024-03-15T13.jsonl.gz"))
 		}},
@@ -370,17 +370,49 @@ func TestPutAway(t *testing.T) {
 	}
 }
 
+// TestPutAwayWhole moves all files of a region away: its chain goes on where it
+// was, since a manifest tells.
+func TestPutAwayWhole(t *testing.T) {
+	t.Parallel()
+	fsys := crashfs.New()
+	h := two(t, fsys)
+	h.at(later(2))
+	h.tidy()
+	h.at(later(3))
+	h.in("us-east-1", "E4")
+	h.at(later(4))
+	h.tidy()
+	h.close()
+	for _, name := range dir(fsys) {
+		if strings.Contains(name, "T12") || strings.Contains(name, "T13") {
+			if err := fsys.Remove(filepath.Join("audit", name)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	h, err := tryOpenAt(t, fsys, audit.Config{Region: "us-east-1"}, later(5))
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.in("eu-west-1", "E5")
+	h.close()
+	r, err := audit.Verify(fsys, "audit", audit.First{Of: map[string]int64{"us-east-1": 4}})
+	if err != nil || len(r.Chains) != 2 || r.Chains[0].First != 3 || r.Chains[1].First != 4 {
+		t.Errorf("verify: %+v, %v", r, err)
+	}
+}
+
 func TestRetention(t *testing.T) {
 	t.Parallel()
 	fsys := crashfs.New()
-	h := open(t, fsys, audit.Config{Region: "us-east-1", Retention: 24 * time.Hour})
-	for i := range 30 {
+	h := open(t, fsys, audit.Config{Region: "us-east-1", Retention: 48 * time.Hour})
+	for i := range 60 {
 		h.at(later(i))
 		h.in("us-east-1", fmt.Sprint("E", i))
 		h.tidy()
 	}
 	all := events(t, fsys)
-	if len(all) == 0 || all[0] != "E5" || !slices.Contains(all, "AuditFilesRemoved") {
+	if len(all) == 0 || all[0] != "E11" || !slices.Contains(all, "AuditFilesRemoved") {
 		t.Errorf("what is left: %v", all)
 	}
 	if _, err := audit.Verify(fsys, "audit", audit.First{Oldest: true}); err != nil {
@@ -390,7 +422,7 @@ func TestRetention(t *testing.T) {
 	before := len(dir(fsys))
 	h.at(later(10_000))
 	h.tidy()
-	if gone := before - len(dir(fsys)); gone > 48 || gone < 40 {
+	if gone := before - len(dir(fsys)); gone != 46 { // a file and a manifest for each of 24 hours, but for those of the hour just closed
 		t.Errorf("%d files are gone", gone)
 	}
 	h.close()
@@ -398,7 +430,7 @@ func TestRetention(t *testing.T) {
 		t.Error(err)
 	}
 	// The newest manifest stays, so that the next one continues it.
-	h, err := tryOpenAt(t, fsys, audit.Config{Region: "us-east-1", Retention: 24 * time.Hour}, later(20_000))
+	h, err := tryOpenAt(t, fsys, audit.Config{Region: "us-east-1", Retention: 48 * time.Hour}, later(20_000))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -406,7 +438,7 @@ func TestRetention(t *testing.T) {
 	h.at(later(30_000))
 	h.tidy()
 	h.close()
-	if r, err := audit.Verify(fsys, "audit", audit.First{Oldest: true}); err != nil || r.Manifests.Last < 30 {
+	if r, err := audit.Verify(fsys, "audit", audit.First{Oldest: true}); err != nil || r.Manifests.Last < 60 {
 		t.Errorf("verify: %+v, %v", r, err)
 	}
 }

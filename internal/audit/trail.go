@@ -28,11 +28,10 @@ type trail struct {
 
 	mu     sync.Mutex // guards what follows
 	last   link       // of the last line made
-	hour   string     // of the last line made; it never goes back
 	queue  []chunk    // lines that are not durable yet, in order
 	queued int        // bytes of queue
 	next   *round     // the one that will write queue
-	// expected is how many lines lately came together.
+	// expected is how many callers lately waited together.
 	expected int
 	spares   [][]byte // memory for chunks, empty
 	dropped  int64    // records for which the queue had no room
@@ -57,57 +56,61 @@ type round struct {
 	done chan struct{} // closed when it is over
 	err  error         // what came of it, once done is closed
 
-	lines int           // so far; this and what follows is guarded by trail.mu
-	want  int           // lines that are waited for
-	full  chan struct{} // closed when there are as many; nil if nobody waits
+	callers int           // who wait so far; this and what follows is guarded by trail.mu
+	want    int           // how many the writer waits for
+	full    chan struct{} // closed when there are as many; nil if it does not wait
 }
 
 func newRound() *round { return &round{done: make(chan struct{})} }
 
 func newTrail(l *Log, region string) *trail {
 	t := &trail{
-		log: l, region: region, turn: make(chan struct{}, 1), last: link{hash: genesis},
-		hour: l.current.Load().name, next: newRound(),
+		log: l, region: region, turn: make(chan struct{}, 1), last: link{hash: genesis}, next: newRound(),
 	}
 	t.file = writer{log: l, region: region}
+	if end, ok := l.heads[region].link(); ok {
+		t.last = end
+	}
 	return t
 }
 
 var errFull = errors.New("too many audit records wait to be written")
 
 // enqueue puts the lines of canonical texts, each behind its headroom, into the
-// queue.
-func (t *trail) enqueue(now time.Time, texts ...[]byte) (*round, error) {
-	h := t.log.hour(now)
+// queue, and returns the round that writes them, for which the caller waits or
+// not.
+func (t *trail) enqueue(now time.Time, waits bool, texts ...[]byte) (*round, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.queued > queueMax {
 		t.dropped += int64(len(texts))
 		return nil, errFull
 	}
-	// A clock that went back does not bring back an earlier file.
-	t.hour = max(t.hour, h.name)
+	// Asked with the lock held: after turnOver nobody gets an earlier hour.
+	hour := t.log.hour(now).name
 	if n := t.dropped; n > 0 {
 		t.dropped = 0
 		gap := service(RecordsDropped, map[string]any{"records": n})
-		t.add(gap.appendTo(make([]byte, headroom), now, "", false))
+		t.add(hour, gap.appendTo(make([]byte, headroom), now, "", false))
 		gap.release()
 	}
 	for _, text := range texts {
-		t.add(text)
+		t.add(hour, text)
 	}
 	r := t.next
-	if r.lines++; r.full != nil && r.lines == r.want {
-		close(r.full)
+	if waits {
+		if r.callers++; r.full != nil && r.callers == r.want {
+			close(r.full)
+		}
 	}
 	return r, nil
 }
 
 // add puts a line into the queue. t.mu is held.
-func (t *trail) add(text []byte) {
+func (t *trail) add(hour string, text []byte) {
 	next := t.last.follow(text)
-	if n := len(t.queue); n == 0 || t.queue[n-1].hour < t.hour {
-		c := chunk{hour: t.hour}
+	if n := len(t.queue); n == 0 || t.queue[n-1].hour < hour {
+		c := chunk{hour: hour}
 		if n := len(t.spares); n > 0 {
 			c.text, t.spares = t.spares[n-1], t.spares[:n-1]
 		}
@@ -139,12 +142,13 @@ func (t *trail) await(r *round) error {
 	return t.perform() // of r, since its time had not come
 }
 
-// gather waits a moment for as many lines as lately came together: callers who
-// were served by one sync come back at about the same time, and shall share the
-// next one. The moment is a fraction of what a sync takes. The turn is held.
+// gather waits a moment for as many callers as lately waited together: those who
+// were served by one sync, here or of the rows, come back at about the same time
+// and shall share the next one. The moment is a fraction of what a sync takes.
+// The turn is held.
 func (t *trail) gather(r *round) {
 	t.mu.Lock()
-	if r.lines >= t.expected {
+	if r.callers >= t.expected {
 		t.mu.Unlock()
 		return
 	}
@@ -179,7 +183,7 @@ func (t *trail) perform() error {
 	t.mu.Lock()
 	r, batch := t.next, t.queue
 	t.next, t.queue = newRound(), nil
-	t.expected = max(r.lines, t.expected*3/4)
+	t.expected = max(r.callers, t.expected*3/4)
 	t.mu.Unlock()
 
 	var err error
@@ -218,12 +222,10 @@ func (t *trail) perform() error {
 	return err
 }
 
-// turnOver ends the file of an hour before the given one. When it returns nil
-// every line of an earlier hour is durable, and there will be no more.
+// turnOver ends the file of an hour before the given one, which Log.hour has
+// returned. When it returns nil every line of an earlier hour is durable, and
+// there will be no more.
 func (t *trail) turnOver(hour string) error {
-	t.mu.Lock()
-	t.hour = max(t.hour, hour)
-	t.mu.Unlock()
 	t.turn <- struct{}{}
 	defer func() { <-t.turn }()
 	if err := t.perform(); err != nil {

@@ -50,6 +50,7 @@ type verifier struct {
 	dir    string
 	first  First
 	listed map[string]listed // by name
+	heads  map[string][]link // where chains went on when a manifest was made, by region
 	newest string            // hour of the newest manifest
 	report Report
 }
@@ -59,7 +60,7 @@ type verifier struct {
 // first bad line or file. Records missing at the very end of a chain leave no
 // trace in it: compare its last number and hash with what was noted before.
 func Verify(fsys disk.FS, dir string, first First) (Report, error) {
-	v := &verifier{fsys: fsys, dir: dir, first: first, listed: make(map[string]listed)}
+	v := &verifier{fsys: fsys, dir: dir, first: first, listed: make(map[string]listed), heads: make(map[string][]link)}
 	// Files first, manifests later: a file that was found compressed only is
 	// listed by then.
 	files, err := survey(fsys, dir)
@@ -102,6 +103,12 @@ func (v *verifier) manifests(hours []string) error {
 		v.report.Manifests.Last, v.report.Manifests.Hash = last.seq, last.hash.String()
 		for _, f := range m.Files {
 			v.listed[f.Name] = f
+		}
+		for region, h := range m.Heads {
+			known := v.heads[region]
+			if end, ok := h.link(); ok && (len(known) == 0 || known[len(known)-1] != end) {
+				v.heads[region] = append(known, end)
+			}
 		}
 		v.newest = hour
 	}
@@ -183,6 +190,11 @@ func (v *verifier) chain(region string, files []stored, old link) (link, error) 
 // beginning says why a line cannot be the first of a region, "" if it can.
 func (v *verifier) beginning(region string, l, old link) string {
 	if v.first.Oldest || old.seq > 0 && misplaced(l, old) == "" {
+		return ""
+	}
+	// All files before it were put away, and a manifest that is here says where
+	// they ended.
+	if slices.ContainsFunc(v.heads[region], func(end link) bool { return misplaced(l, end) == "" }) {
 		return ""
 	}
 	want := v.first.of(region)

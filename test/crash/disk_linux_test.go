@@ -94,6 +94,7 @@ func TestFullDisk(t *testing.T) {
 		t.Error(err)
 	}
 	fsck(t, data)
+	verifyAudit(t, data)
 }
 
 // wantFull demands the refusal of a server fault that clients retry.
