@@ -207,7 +207,7 @@ func TestCompletionRaces(t *testing.T) {
 			}
 		},
 	} {
-		for round := range 8 {
+		for round := range 4 {
 			t.Run(fmt.Sprint(name, " ", round), func(t *testing.T) {
 				t.Parallel()
 				h := newV1(t)
@@ -217,7 +217,7 @@ func TestCompletionRaces(t *testing.T) {
 				if beside != nil {
 					other = func() { beside(h) }
 				}
-				r := h.race(30, func(ctx context.Context) error { return h.CompleteVaultLock(ctx, h.call, "v1", id) }, other)
+				r := h.race(18, func(ctx context.Context) error { return h.CompleteVaultLock(ctx, h.call, "v1", id) }, other)
 				switch {
 				case r.refused == nil:
 					if n := r.deleted(); n != 0 {
@@ -277,7 +277,7 @@ func TestChangeKeepsDenying(t *testing.T) {
 					}
 				})
 			}
-			for range 15 {
+			for range 8 {
 				for _, step := range c.round {
 					if err := step(h); err != nil {
 						t.Error(err)
