@@ -395,6 +395,7 @@ func (c *comparison) inventory(ctx context.Context) (err error) {
 	if !ok {
 		return errors.New("the first peer serves no vaults")
 	}
+	g.client.Close() // the server has hung up long since
 	for range c.rounds {
 		var id string
 		_, err := c.timed(ctx, work{kind: "inventory", size: int64(c.archives)}, r, func() (err error) {
