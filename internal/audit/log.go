@@ -154,7 +154,7 @@ func (l *Log) enqueue(r *Record, owner string, waits bool) (*trail, *round, erro
 // Witness is Service for what must not happen without a record: it waits until
 // the record is durable, and an error means that it must not happen.
 func (l *Log) Witness(name string, details map[string]any) error {
-	t, next, err := l.enqueue(service(name, details), "")
+	t, next, err := l.enqueue(service(name, details), "", true)
 	if err == nil {
 		err = t.await(next)
 	}
