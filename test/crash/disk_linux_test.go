@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"moraine/test/internal/treehash"
+	"moraine/test/internal/moraineproc"
 	"moraine/test/internal/vaultclient"
 )
 
