@@ -23,7 +23,7 @@ var floors = [][]string{
 	{"."},                              // nouns
 	{"internal/blob", "internal/meta"}, // ports
 	{"internal/blob/blobtest", "internal/blob/mem", "internal/meta/metatest", "internal/meta/mem", "internal/disk/crashfs"},   // their suites and references
-	{"internal/blob/pack", "internal/meta/sqlmeta", "internal/notify/webhook", "internal/notify/sns", "internal/notify/nats"}, // adapters
+	{"internal/blob/pack", "internal/blob/mirror", "internal/meta/sqlmeta", "internal/notify/webhook", "internal/notify/sns", "internal/notify/nats"}, // adapters
 	{"internal/access"}, // services, the one every other asks first
 	{"internal/audit"},  // the record of who did what, in files
 	{"internal/account", "internal/vault", "internal/job", "internal/notify"}, // services
@@ -39,6 +39,7 @@ var floors = [][]string{
 var only = map[string][]string{
 	// The assembly alone knows which adapters stand behind the ports.
 	"internal/blob/pack":      {"internal/server"},
+	"internal/blob/mirror":    {"internal/server"},
 	"internal/meta/sqlmeta":   {"internal/server"},
 	"internal/notify/webhook": {"internal/server"},
 	"internal/notify/sns":     {"internal/server"},

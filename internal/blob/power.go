@@ -29,8 +29,19 @@ type Copy struct {
 	Err error
 }
 
+// Stater is a store that can say what a reference leads to, reading no data.
+type Stater interface {
+	// Stat returns what is stored at ref, as Walk would show it. Its errors are
+	// those of Open.
+	Stat(ctx context.Context, ref moraine.BlobRef) (Info, error)
+}
+
 // Mender is a store of more than one copy that can make them whole again.
 type Mender interface {
+	// Missing names the places of the copies that a blob should have and does
+	// not, as far as that can be told without reading data; none if it has all.
+	// An error of kind Unavailable says that a place could not be asked.
+	Missing(ctx context.Context, ref moraine.BlobRef) ([]string, error)
 	// Mend makes the missing and damaged copies of a blob anew from a good one,
 	// every leaf of which is checked on the way, and returns the reference that
 	// names the good copies, old and new. They are durable; the row must be
@@ -39,15 +50,17 @@ type Mender interface {
 	// using them. If all copies are whole, Ref is the one given. If none is
 	// good, the error is of kind Corrupt.
 	//
-	// A crash before the row is moved leaves surplus copies, which are space,
-	// not loss.
+	// If the row has meanwhile changed, or is gone, the copies in Made are of no
+	// use and may be deleted at once. A crash before the row is moved leaves
+	// them as surplus, which is space, not loss.
 	Mend(ctx context.Context, i Info) (Mended, error)
 }
 
 // Mended is the result of a Mend.
 type Mended struct {
-	Ref  moraine.BlobRef
-	Drop []moraine.BlobRef
+	Ref  moraine.BlobRef   // names the good copies
+	Made []moraine.BlobRef // each names one new copy, and no other
+	Drop []moraine.BlobRef // each names one copy that Ref replaced
 }
 
 // Resolver is a store whose Walk shows blobs as a store below it keeps them: by

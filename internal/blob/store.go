@@ -70,5 +70,6 @@ type Walker interface {
 	// deleted meanwhile, in no promised order; blobs put during the walk may or
 	// may not be shown. It stops at the first error of fn and returns it.
 	// Damaged places are passed to damaged, if it is not nil, and stepped over.
+	// A store of several copies shows each, with a reference to that one alone.
 	Walk(ctx context.Context, fn func(Info) error, damaged func(error)) error
 }

@@ -88,6 +88,12 @@ type Adviser interface {
 	WillRead(off, n int64)
 }
 
+// Dropper is a File that can drop what is cached of a range, so that the next
+// read of it comes from the disk. What is not yet synced stays cached.
+type Dropper interface {
+	DropCache(off, n int64)
+}
+
 // Allocate reserves space if f can; if it cannot, there is nothing to do.
 func Allocate(f File, off, n int64) error {
 	if a, ok := f.(Allocator); ok {
@@ -108,6 +114,13 @@ func Punch(f File, off, n int64) error {
 func WillRead(f File, off, n int64) {
 	if a, ok := f.(Adviser); ok {
 		a.WillRead(off, n)
+	}
+}
+
+// DropCache makes the next read of a range come from the disk if f can.
+func DropCache(f File, off, n int64) {
+	if d, ok := f.(Dropper); ok {
+		d.DropCache(off, n)
 	}
 }
 

@@ -124,6 +124,9 @@ type Bodies interface {
 	Put(b moraine.BodyID, e moraine.Extent, now time.Time) error
 	// ByBlob returns the body and extent that name a blob.
 	ByBlob(id moraine.BlobID) (moraine.BodyID, moraine.Extent, error)
+	// Blobs returns at most limit extents of all bodies in byte order of Blob,
+	// the first one being after the given id, the zero id for the start.
+	Blobs(after moraine.BlobID, limit int) ([]moraine.Extent, error)
 	// Move sets the reference of a blob, when its bytes are found elsewhere,
 	// also if it is garbage.
 	Move(id moraine.BlobID, to moraine.BlobRef) error
@@ -287,8 +290,13 @@ type Sweeps interface {
 	// progress or succeeded names into the garbage, forgets bodies that have
 	// none left, and returns how many rows it touched: 0 when all is done.
 	Release(now time.Time, limit int) (int, error)
-	// Garbage returns blobs to delete, oldest first.
+	// Garbage returns blobs to delete, oldest first. Those whose Since is still
+	// to come may be in use until then, and come last.
 	Garbage(limit int) ([]moraine.Garbage, error)
+	// Discard enters a place to be given back that no extent names: a copy of a
+	// blob that lives on elsewhere. Its Blob is an id that no extent has and no
+	// other garbage, made for this.
+	Discard(g moraine.Garbage) error
 	// DropGarbage forgets blobs that are deleted.
 	DropGarbage(ids []moraine.BlobID) error
 	// Bury removes at most limit rows of dead vaults (jobs, uploads, archives;

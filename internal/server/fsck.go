@@ -56,9 +56,8 @@ type rowStore interface {
 // blobStore is a store of blobs that can be checked.
 type blobStore interface {
 	blob.Store
-	// Check reads everything and calls fn for each whole blob, with its tree
-	// hash, and damaged for everything else.
-	Check(ctx context.Context, fn func(blob.Info, treehash.Digest) error, damaged func(error)) error
+	blob.Walker
+	blob.Checker
 }
 
 // extentWalker is a store of rows that can list every extent.
@@ -179,25 +178,51 @@ type found struct {
 // that references are mended when the rows ask for their bytes.
 func (c *check) walkPacks(ctx context.Context) error {
 	batch := make([]found, 0, walkBatch)
-	err := c.blobs.Check(ctx, func(info blob.Info, root treehash.Digest) error {
+	buf := make([]byte, treehash.LeafSize)
+	damaged := func(damage error) {
+		c.res.Places++
+		c.say("damaged place: %v", damage)
+	}
+	err := c.blobs.Walk(ctx, func(info blob.Info) error {
+		root, err := c.whole(ctx, info, buf)
+		if err != nil && ctx.Err() == nil {
+			damaged(err) // a sector that cannot be read is no reason to stop
+			return nil
+		}
+		if err != nil {
+			return err
+		}
 		c.res.Blobs++
 		c.res.Bytes += info.Size
 		batch = append(batch, found{info, root})
 		if len(batch) < walkBatch {
 			return nil
 		}
-		err := c.lookUp(ctx, batch)
+		err = c.lookUp(ctx, batch)
 		batch = batch[:0]
 		return err
-	}, func(damage error) {
-		c.res.Places++
-		c.say("damaged place: %v", damage)
-	})
+	}, damaged)
 	if err != nil {
 		return err
 	}
 	return c.lookUp(ctx, batch)
 }
+
+// whole reads a blob and returns its tree hash, or what is wrong with it.
+func (c *check) whole(ctx context.Context, info blob.Info, buf []byte) (treehash.Digest, error) {
+	copies, err := c.blobs.Check(ctx, info, buf, func(int) error { return nil })
+	if err == nil {
+		err = copies[0].Err
+	}
+	if err != nil {
+		return treehash.Digest{}, err
+	}
+	leaves, err := c.blobs.Leaves(ctx, info.Ref, 0, leafCount(info.Size))
+	return treehash.Root(leaves), err
+}
+
+// leafCount is how many leaves so many bytes have.
+func leafCount(size int64) int64 { return (size + treehash.LeafSize - 1) / treehash.LeafSize }
 
 // lookUp compares blobs with the rows that name them.
 func (c *check) lookUp(ctx context.Context, batch []found) error {
@@ -276,7 +301,7 @@ func (c *check) walkRows(ctx context.Context) error {
 // present checks that the reference of e leads to a blob with its tree hash.
 // It reads the digests and no data.
 func (c *check) present(ctx context.Context, e moraine.Extent) error {
-	leaves, err := c.blobs.Leaves(ctx, e.Ref, 0, (e.Size+treehash.LeafSize-1)/treehash.LeafSize)
+	leaves, err := c.blobs.Leaves(ctx, e.Ref, 0, leafCount(e.Size))
 	if err != nil {
 		return err
 	}

@@ -17,6 +17,8 @@ const (
 	sweepBatch  = 500
 	sweepEvery  = time.Minute
 	orphanEvery = 24 * time.Hour
+	// stuckPause is how long a blob that cannot be deleted is left in peace.
+	stuckPause = 24 * time.Hour
 	// orphansMax is how many orphans one search deletes at most. A crash leaves
 	// about one for each upload under way; many more mean that rows are
 	// missing, and then the bytes are worth more than their space.
@@ -194,23 +196,31 @@ func (s *Service) release(ctx context.Context) (int, error) {
 	return s.update(ctx, func(tx meta.Tx) (int, error) { return tx.Sweeps().Release(now, sweepBatch) })
 }
 
-// deleteGarbage deletes blobs that no row names, then forgets them.
+// deleteGarbage deletes blobs that no row names, then forgets them. Those whose
+// instant is still to come have readers until then, and wait.
 func (s *Service) deleteGarbage(ctx context.Context) (int, error) {
 	var garbage []moraine.Garbage
 	err := s.cfg.Meta.View(ctx, func(tx meta.Tx) (err error) {
 		garbage, err = tx.Sweeps().Garbage(sweepBatch)
 		return err
 	})
-	if err != nil || len(garbage) == 0 {
+	if err != nil {
 		return 0, err
 	}
+	now := s.now()
 	var gone []moraine.BlobID
+	var stuck []moraine.Garbage
 	var failed error
 	for _, g := range garbage {
+		if g.Since.After(now) {
+			break // as are all that follow
+		}
 		err := s.cfg.Blobs.Delete(ctx, g.Ref)
 		if moraine.IsKind(err, moraine.Corrupt) || moraine.IsKind(err, moraine.Invalid) {
 			// It cannot be deleted, and must not keep others from it.
 			s.cfg.Log.ErrorContext(ctx, "a damaged blob keeps its space", "blob", g.Blob.String(), "err", err)
+			g.Since = now.Add(stuckPause)
+			stuck = append(stuck, g)
 			continue
 		}
 		if failed = err; failed != nil {
@@ -218,12 +228,18 @@ func (s *Service) deleteGarbage(ctx context.Context) (int, error) {
 		}
 		gone = append(gone, g.Blob)
 	}
-	if len(gone) == 0 {
+	if len(gone)+len(stuck) == 0 {
 		return 0, failed
 	}
 	// The bytes are gone for good before the rows that remember them: a crash
 	// here deletes the same blobs once more, which is no error.
-	n, err := s.update(ctx, func(tx meta.Tx) (int, error) { return len(gone), tx.Sweeps().DropGarbage(gone) })
+	n, err := s.update(ctx, func(tx meta.Tx) (int, error) {
+		errs := []error{tx.Sweeps().DropGarbage(gone)}
+		for _, g := range stuck {
+			errs = append(errs, tx.Sweeps().DropGarbage([]moraine.BlobID{g.Blob}), tx.Sweeps().Discard(g))
+		}
+		return len(gone) + len(stuck), errors.Join(errs...)
+	})
 	return n, errors.Join(err, failed)
 }
 

@@ -33,7 +33,10 @@ var sizes = []int64{
 
 // Run tests the store that open returns: empty, and fresh for each call. The
 // suite closes it. A store is tested for the optional powers it has.
-func Run(t *testing.T, open func(t *testing.T) blob.Store) {
+func Run(t *testing.T, open func(t *testing.T) blob.Store) { RunCopies(t, 1, open) }
+
+// RunCopies is Run for a store that keeps so many copies of each blob.
+func RunCopies(t *testing.T, copies int, open func(t *testing.T) blob.Store) {
 	tests := []struct {
 		name string
 		run  func(*testing.T, *bench)
@@ -54,13 +57,15 @@ func Run(t *testing.T, open func(t *testing.T) blob.Store) {
 		{"Concurrent", testConcurrent},
 		{"Context", testContext},
 		{"Walk", testWalk},
+		{"Stat", testStat},
+		{"Check", testCheck},
 		{"Close", testClose},
 		{"BodyAndVerify", testBodyAndVerify},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			b := &bench{T: t, store: open(t)}
+			b := &bench{T: t, store: open(t), copies: copies}
 			defer b.close()
 			test.run(t, b)
 		})
@@ -70,8 +75,9 @@ func Run(t *testing.T, open func(t *testing.T) blob.Store) {
 // bench is a store under test and what it should hold.
 type bench struct {
 	*testing.T
-	store blob.Store
-	done  bool
+	store  blob.Store
+	copies int
+	done   bool
 }
 
 func (b *bench) close() {
@@ -465,9 +471,7 @@ func testDelete(t *testing.T, b *bench) {
 		for ref, data := range live {
 			b.check(ref, 0, int64(len(data)), data)
 		}
-		if got := b.walk(); len(got) != len(live) {
-			t.Errorf("Walk shows %d blobs, want %d", len(got), len(live))
-		}
+		b.wantWalk(len(live))
 	}
 	for _, ref := range order {
 		b.delete(ref)
@@ -490,9 +494,7 @@ func testDeleteManyAtOnce(t *testing.T, b *bench) {
 		}
 	}
 	wg.Wait()
-	if got := b.walk(); len(got) != len(all)/10 {
-		t.Errorf("Walk shows %d blobs, want %d", len(got), len(all)/10)
-	}
+	b.wantWalk(len(all) / 10)
 }
 
 func testDeleteWhileReading(t *testing.T, b *bench) {
@@ -564,9 +566,7 @@ func testConcurrent(t *testing.T, b *bench) {
 		})
 	}
 	wg.Wait()
-	if got := b.walk(); len(got) != 16*4 {
-		t.Errorf("Walk shows %d blobs, want %d", len(got), 16*4)
-	}
+	b.wantWalk(16 * 4)
 }
 
 // cancelling ends a context after some bytes.
@@ -601,9 +601,7 @@ func testContext(t *testing.T, b *bench) {
 	if err := b.store.Delete(ctx, ref); !errors.Is(err, context.Canceled) {
 		t.Errorf("Delete with an ended context: %v", err)
 	}
-	if got := b.walk(); len(got) != 1 {
-		t.Errorf("Walk shows %d blobs, want 1", len(got))
-	}
+	b.wantWalk(1)
 }
 
 // walk returns what the store shows, nil if it cannot walk.
@@ -631,25 +629,46 @@ func (b *bench) walk() map[moraine.BlobRef]blob.Info {
 	return all
 }
 
+// wantWalk demands that Walk shows every copy of so many blobs.
+func (b *bench) wantWalk(blobs int) {
+	b.Helper()
+	if _, ok := b.store.(blob.Walker); !ok {
+		return
+	}
+	if got := b.walk(); len(got) != blobs*b.copies {
+		b.Errorf("Walk shows %d copies, want %d of each of %d blobs", len(got), b.copies, blobs)
+	}
+}
+
 func testWalk(t *testing.T, b *bench) {
 	w, ok := b.store.(blob.Walker)
 	if !ok {
 		return
 	}
+	b.wantWalk(0)
+	bodies := map[moraine.BlobID][]byte{}
 	want := map[moraine.BlobRef]blob.Info{}
-	if diff := cmp.Diff(want, b.walk()); diff != "" {
-		t.Errorf("empty store (-want +got):\n%s", diff)
-	}
 	for _, size := range sizes {
 		id := newID()
-		ref, err := b.store.Put(t.Context(), id, bytes.NewReader(Bytes(size)), size)
+		bodies[id] = Bytes(size)
+		ref, err := b.store.Put(t.Context(), id, bytes.NewReader(bodies[id]), size)
 		if err != nil {
 			t.Fatal(err)
 		}
 		want[ref] = blob.Info{ID: id, Ref: ref, Size: size}
 	}
-	if diff := cmp.Diff(want, b.walk()); diff != "" {
-		t.Errorf("Walk (-want +got):\n%s", diff)
+	shown := map[moraine.BlobID]int{}
+	for ref, i := range b.walk() {
+		shown[i.ID]++
+		b.check(ref, 0, i.Size, bodies[i.ID])
+		if b.copies == 1 && i != want[ref] {
+			t.Errorf("Walk shows %v, want %v", i, want[ref])
+		}
+	}
+	for id := range bodies {
+		if shown[id] != b.copies {
+			t.Errorf("Walk shows %d copies of %s, want %d", shown[id], id, b.copies)
+		}
 	}
 	stop := errors.New("enough")
 	calls := 0
@@ -667,7 +686,86 @@ func testWalk(t *testing.T, b *bench) {
 	if err != nil || len(b.walk()) != 0 {
 		t.Errorf("deleting all in a walk: %v, %d left", err, len(b.walk()))
 	}
+}
 
+func testStat(t *testing.T, b *bench) {
+	s, ok := b.store.(blob.Stater)
+	if !ok {
+		return
+	}
+	for _, size := range sizes {
+		id := newID()
+		ref, err := b.store.Put(t.Context(), id, bytes.NewReader(Bytes(size)), size)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := blob.Info{ID: id, Ref: ref, Size: size}
+		if got, err := s.Stat(t.Context(), ref); err != nil || got != want {
+			t.Errorf("Stat: got %v, %v, want %v", got, err, want)
+		}
+		b.delete(ref)
+		_, err = s.Stat(t.Context(), ref)
+		wantKind(t, err, moraine.NotFound, "Stat of a deleted blob")
+	}
+	_, err := s.Stat(t.Context(), "nonsense")
+	wantKind(t, err, moraine.Invalid, "Stat of nonsense")
+}
+
+func testCheck(t *testing.T, b *bench) {
+	c, ok := b.store.(blob.Checker)
+	if !ok {
+		return
+	}
+	buf := make([]byte, treehash.LeafSize)
+	// check demands that every copy has an error of a kind, or none.
+	check := func(doing string, i blob.Info, kind moraine.Kind, well bool) {
+		t.Helper()
+		copies, err := c.Check(t.Context(), i, buf, func(int) error { return nil })
+		if err != nil || len(copies) != b.copies {
+			t.Errorf("Check of %s: %v, %v, want %d copies", doing, copies, err, b.copies)
+		}
+		for _, c := range copies {
+			if well && c.Err != nil || !well && !moraine.IsKind(c.Err, kind) || c.Place == "" {
+				t.Errorf("Check of %s: %q has %v", doing, c.Place, c.Err)
+			}
+		}
+	}
+	for _, size := range sizes {
+		i := blob.Info{ID: newID(), Size: size}
+		var err error
+		if i.Ref, err = b.store.Put(t.Context(), i.ID, bytes.NewReader(Bytes(size)), size); err != nil {
+			t.Fatal(err)
+		}
+		var read int64
+		_, err = c.Check(t.Context(), i, buf, func(n int) error {
+			if read += int64(n); n < 1 || n > treehash.LeafSize {
+				t.Errorf("a step of %d bytes", n)
+			}
+			return nil
+		})
+		if err != nil || read != size*int64(b.copies) {
+			t.Errorf("Check read %d bytes of %d copies of %d, %v", read, b.copies, size, err)
+		}
+		check("a whole blob", i, 0, true)
+		other := i
+		other.ID = newID()
+		check("another id", other, moraine.Corrupt, false)
+		other = i
+		other.Size++
+		check("another size", other, moraine.Corrupt, false)
+		enough := errors.New("enough")
+		if _, err := c.Check(t.Context(), i, buf, func(int) error { return enough }); !errors.Is(err, enough) {
+			t.Errorf("Check stopped by its step: %v", err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		if _, err := c.Check(ctx, i, buf, func(int) error { return nil }); !errors.Is(err, context.Canceled) {
+			t.Errorf("Check with an ended context: %v", err)
+		}
+		b.delete(i.Ref)
+		check("a deleted blob", i, moraine.NotFound, false)
+	}
+	check("nonsense", blob.Info{ID: newID(), Ref: "nonsense", Size: 1}, moraine.NotFound, false)
 }
 
 func testClose(t *testing.T, b *bench) {

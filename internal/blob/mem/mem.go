@@ -35,8 +35,10 @@ type stored struct {
 }
 
 var (
-	_ blob.Store  = (*Store)(nil)
-	_ blob.Walker = (*Store)(nil)
+	_ blob.Store   = (*Store)(nil)
+	_ blob.Walker  = (*Store)(nil)
+	_ blob.Checker = (*Store)(nil)
+	_ blob.Stater  = (*Store)(nil)
 )
 
 // New returns an empty store.
@@ -245,6 +247,52 @@ func (s *Store) Leaves(ctx context.Context, ref moraine.BlobRef, first, n int64)
 		return nil, moraine.Errorf(moraine.Invalid, "%d leaves from %d are not in a blob of %d", n, first, count)
 	}
 	return append([]treehash.Digest{}, b.leaves[first:first+n]...), nil
+}
+
+// Stat implements blob.Stater.
+func (s *Store) Stat(ctx context.Context, ref moraine.BlobRef) (blob.Info, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.begin(ctx, "stat"); err != nil {
+		return blob.Info{}, err
+	}
+	b, err := s.find(ref)
+	return blob.Info{ID: b.id, Ref: ref, Size: int64(len(b.data))}, err
+}
+
+// Check implements blob.Checker.
+func (s *Store) Check(ctx context.Context, i blob.Info, buf []byte, step func(n int) error) ([]blob.Copy, error) {
+	s.mu.Lock()
+	err := s.begin(ctx, "check")
+	var b stored
+	var bad error
+	if err == nil {
+		b, bad = s.find(i.Ref)
+	}
+	s.mu.Unlock()
+	switch {
+	case err != nil && (ctx.Err() != nil || !moraine.IsKind(err, moraine.Unavailable)):
+		return nil, err
+	case err != nil:
+		bad = err
+	case moraine.IsKind(bad, moraine.Invalid):
+		bad = moraine.Errorf(moraine.NotFound, "%q leads to no blob", string(i.Ref))
+	case bad == nil && (b.id != i.ID || int64(len(b.data)) != i.Size):
+		bad = moraine.Errorf(moraine.Corrupt, "%s is blob %s of %d bytes", i.Ref, b.id, len(b.data))
+	}
+	for n, want := range b.leaves {
+		if bad != nil {
+			break
+		}
+		p := buf[:copy(buf[:treehash.LeafSize], b.data[n*treehash.LeafSize:])]
+		if err := step(len(p)); err != nil {
+			return nil, err
+		}
+		if treehash.Leaf(p) != want {
+			bad = moraine.Errorf(moraine.Corrupt, "%s is damaged in leaf %d", i.Ref, n)
+		}
+	}
+	return []blob.Copy{{Place: "memory", Err: bad}}, nil
 }
 
 // Delete implements blob.Store.

@@ -139,7 +139,7 @@ func (f *fixture) checkAllDetected(path string, from, to, step int64) {
 		}
 		f.fs.Flip(path, off, 1)
 		found := 0
-		err := f.store.Check(f.Context(), func(blob.Info, treehash.Digest) error { return nil }, func(err error) {
+		err := pack.CheckAll(f.Context(), f.store, func(blob.Info, treehash.Digest) error { return nil }, func(err error) {
 			if !moraine.IsKind(err, moraine.Corrupt) {
 				f.Errorf("byte %d: %v", off-from, err)
 			}

@@ -1,7 +1,11 @@
 package pack
 
 import (
+	"context"
+
 	"moraine"
+	"moraine/internal/blob"
+	"moraine/internal/treehash"
 )
 
 // ParseRef parses a reference and prints it again.
@@ -67,6 +71,30 @@ func Record(off, base int64, data []byte) []byte {
 	a := &addition{size: at.size, record: p, tailCRC: t.encode(p[headerSize+at.size:])}
 	a.place(packID{}, off, base)
 	return p
+}
+
+// CheckAll checks every blob of a store and calls fn for each that is whole,
+// with the root of its leaves, and damaged for everything that is not.
+func CheckAll(ctx context.Context, s *Store, fn func(blob.Info, treehash.Digest) error, damaged func(error)) error {
+	buf := make([]byte, treehash.LeafSize)
+	return s.Walk(ctx, func(i blob.Info) error {
+		copies, err := s.Check(ctx, i, buf, func(int) error { return nil })
+		if err != nil {
+			return err
+		}
+		switch err := copies[0].Err; {
+		case moraine.IsKind(err, moraine.NotFound):
+			return nil // deleted meanwhile
+		case err != nil:
+			damaged(err)
+			return nil
+		}
+		leaves, err := s.Leaves(ctx, i.Ref, 0, shape{size: i.Size}.leaves())
+		if err != nil {
+			return err
+		}
+		return fn(i, treehash.Root(leaves))
+	}, damaged)
 }
 
 type bytesAt []byte

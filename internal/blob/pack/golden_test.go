@@ -133,7 +133,7 @@ func TestOldFormats(t *testing.T) {
 		}
 	}
 	checked := 0
-	err = s.Check(t.Context(), func(i blob.Info, root treehash.Digest) error {
+	err = pack.CheckAll(t.Context(), s, func(i blob.Info, root treehash.Digest) error {
 		checked++
 		if root != treehash.Leaf(goldenData(int(i.ID[15]))) {
 			t.Errorf("blob %d has tree hash %s", i.ID[15], root)

@@ -250,7 +250,7 @@ func (h *history) checkWalk(when string) {
 		h.Errorf("%s: Walk: %v", when, err)
 	}
 	whole := map[moraine.BlobRef]bool{}
-	err = h.store.Check(h.Context(), func(i blob.Info, root treehash.Digest) error {
+	err = pack.CheckAll(h.Context(), h.store, func(i blob.Info, root treehash.Digest) error {
 		whole[i.Ref] = true
 		return nil
 	}, damaged)

@@ -145,6 +145,9 @@ type verifier struct {
 	f    io.ReaderAt
 	name fileName
 	buf  []byte // of a leaf's size, or of the file's if that is less
+	// step, if not nil, is called before each MiB of data is read, with its
+	// length; its error ends the work.
+	step func(n int) error
 }
 
 // structure checks that header, digests, frame table and trailer of a blob's
@@ -193,6 +196,11 @@ func (v *verifier) frames(at shape, leaf func(i int64, p []byte) error) (int64, 
 	for i := range at.leaves() {
 		from := i * treehash.LeafSize
 		p := v.buf[:min(treehash.LeafSize, at.size-from)]
+		if v.step != nil {
+			if err := v.step(len(p)); err != nil {
+				return at.dataAt() + from, stopped{err}
+			}
+		}
 		if err := readAt(v.f, p, at.dataAt()+from); err != nil {
 			return at.dataAt() + from, err
 		}

@@ -89,6 +89,7 @@ type Store struct {
 	handles *handles
 	room    *semaphore.Weighted // of BufferMax
 	bufs    bufferPool
+	cold    coldness // of checks
 	stats   counters
 
 	appender *appender
@@ -106,8 +107,10 @@ type Store struct {
 }
 
 var (
-	_ blob.Store  = (*Store)(nil)
-	_ blob.Walker = (*Store)(nil)
+	_ blob.Store   = (*Store)(nil)
+	_ blob.Walker  = (*Store)(nil)
+	_ blob.Checker = (*Store)(nil)
+	_ blob.Stater  = (*Store)(nil)
 )
 
 // unsealed is a file in open/.

@@ -14,6 +14,7 @@ var bodyTests = []test{
 	{"put of the same blob again", in(testPutAgain)},
 	{"a blob is in one body", in(testBlobUnique)},
 	{"by blob and move", in(testByBlob)},
+	{"blobs in order", in(testBlobs)},
 }
 
 func put(b moraine.BodyID, list ...moraine.Extent) func(tx meta.Tx) error {
@@ -122,6 +123,27 @@ func testByBlob(t *testing.T, s meta.Store) {
 	}
 	want(t, s, []moraine.Garbage{{Blob: blob(1), Ref: "elsewhere", Size: 10, Since: at(50)}}, garbage(10))
 	wantNone(t, s, find(1))
+}
+
+func testBlobs(t *testing.T, s meta.Store) {
+	var list []moraine.Extent
+	for n := range 7 {
+		list = append(list, extent(0, 10, n))
+	}
+	for _, n := range []int{3, 0, 6, 1, 5, 2, 4} { // bodies and blobs in different orders
+		update(t, s, put(body(100-n*7%10), list[n]))
+	}
+	blobs := func(after moraine.BlobID, limit int) func(tx meta.Tx) ([]moraine.Extent, error) {
+		return func(tx meta.Tx) ([]moraine.Extent, error) { return tx.Bodies().Blobs(after, limit) }
+	}
+	want(t, s, list, blobs(moraine.BlobID{}, 10))
+	want(t, s, list[:3], blobs(moraine.BlobID{}, 3))
+	want(t, s, list[3:5], blobs(list[2].Blob, 2))
+	want(t, s, nil, blobs(list[6].Blob, 2))
+	want(t, s, nil, blobs(moraine.BlobID{}, 0))
+	// What is garbage is not shown.
+	update(t, s, put(body(100), extent(0, 10, 50)))
+	want(t, s, append(list[1:7:7], extent(0, 10, 50)), blobs(moraine.BlobID{}, 10))
 }
 
 // placed is what ByBlob returns.

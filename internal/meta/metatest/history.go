@@ -121,7 +121,7 @@ func (h *history) ops() []func(m *model) step {
 		h.newArchive, h.newArchive, h.deleteArchive,
 		h.newUpload, h.putPart, h.putPart, h.endUpload,
 		h.newJob, h.newJob, h.finishJob, h.claim, h.dropJob,
-		h.move, h.sweep, h.sweep,
+		h.move, h.discard, h.sweep, h.sweep,
 		h.attach, h.dropLocks,
 		h.saveIdentity, h.deleteIdentity, h.saveKey, h.deleteKey,
 	}
@@ -300,6 +300,22 @@ func (h *history) move(m *model) step {
 	return func(tx meta.Tx) (any, error) { return done(tx.Bodies().Move(id, ref)) }
 }
 
+// discard moves a blob and leaves the place where it was to the sweep.
+func (h *history) discard(m *model) step {
+	if len(h.put) == 0 {
+		return nil
+	}
+	id := rapid.SampledFrom(h.put).Draw(h.T, "blob")
+	n := h.tick()
+	h.fresh = append(h.fresh, blob(n))
+	left := moraine.Garbage{Blob: blob(n), Size: 10, Since: at(n + rapid.IntRange(0, 5).Draw(h.T, "delay"))}
+	return func(tx meta.Tx) (any, error) {
+		_, e, err := tx.Bodies().ByBlob(id)
+		left.Ref = e.Ref
+		return e.Ref, errors.Join(tx.Sweeps().Discard(left), err)
+	}
+}
+
 // attach changes what hangs on a vault.
 func (h *history) attach(m *model) step {
 	v, ok := some(h, m.vaults)
@@ -385,6 +401,7 @@ func (h *history) questions() []step {
 	now := at(h.now)
 	when := at(h.now - rapid.IntRange(-1, 20).Draw(h.T, "ago"))
 	from := int64(rapid.IntRange(0, 40).Draw(h.T, "from"))
+	after := blob(h.now - rapid.IntRange(0, 20).Draw(h.T, "back"))
 	steps := []step{
 		func(tx meta.Tx) (any, error) { return tx.Vaults().List(account, region, "B", limit) },
 		func(tx meta.Tx) (any, error) { return tx.Vaults().Count(account, region) },
@@ -407,6 +424,7 @@ func (h *history) questions() []step {
 			return load(meta.Load{Account: account, Region: region, Tier: moraine.Standard, Since: when})(tx)
 		},
 		func(tx meta.Tx) (any, error) { return tx.Sweeps().Garbage(limit) },
+		func(tx meta.Tx) (any, error) { return tx.Bodies().Blobs(after, limit) },
 		func(tx meta.Tx) (any, error) {
 			list, err := tx.Sweeps().ExpiredJobs(when, 1000) // those that expire together come in any order
 			slices.SortFunc(list, func(a, b moraine.Job) int { return position(a.Expires, a.ID, b.Expires, b.ID) })

@@ -207,6 +207,18 @@ func (m modelBodies) ByBlob(id moraine.BlobID) (moraine.BodyID, moraine.Extent, 
 	return "", moraine.Extent{}, meta.ErrNotFound
 }
 
+func (m modelBodies) Blobs(after moraine.BlobID, limit int) ([]moraine.Extent, error) {
+	all := map[moraine.BlobID]moraine.Extent{}
+	for _, list := range m.extents {
+		for _, e := range list {
+			all[e.Blob] = e
+		}
+	}
+	order := func(a, b moraine.BlobID) int { return slices.Compare(a[:], b[:]) }
+	return pick(all, limit, func(e moraine.Extent) bool { return order(e.Blob, after) > 0 },
+		func(a, b moraine.Extent) int { return order(a.Blob, b.Blob) }), nil
+}
+
 func (m modelBodies) Move(id moraine.BlobID, to moraine.BlobRef) error {
 	if b, e, err := m.ByBlob(id); err == nil {
 		e.Ref = to
@@ -387,6 +399,11 @@ func (m modelSweeps) Garbage(limit int) ([]moraine.Garbage, error) {
 		func(a, b moraine.Garbage) int {
 			return cmp.Or(a.Since.Compare(b.Since), slices.Compare(a.Blob[:], b.Blob[:]))
 		}), nil
+}
+
+func (m modelSweeps) Discard(g moraine.Garbage) error {
+	m.garbage[g.Blob] = g
+	return nil
 }
 
 func (m modelSweeps) DropGarbage(ids []moraine.BlobID) error {

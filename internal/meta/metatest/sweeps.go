@@ -19,6 +19,7 @@ var sweepTests = []test{
 	{"release in steps", in(testReleaseSteps)},
 	{"condemn is idempotent", in(testCondemnTwice)},
 	{"garbage", in(testGarbage)},
+	{"discard", in(testDiscard)},
 	{"bury in steps", in(testBury)},
 	{"bury leaves other vaults", in(testBuryOthers)},
 	{"due inventories", in(testDueInventories)},
@@ -207,6 +208,23 @@ func testGarbage(t *testing.T, s meta.Store) {
 	})
 	want(t, s, []moraine.Garbage{list[0], list[2], list[4]}, garbage(10))
 	want(t, s, []moraine.Extent{extent(0, 7, 100)}, extents(body(9), 0, 10))
+}
+
+// testDiscard enters places that no extent names, to be deleted now or later.
+func testDiscard(t *testing.T, s meta.Store) {
+	later := moraine.Garbage{Blob: blob(1), Ref: "copy-1", Size: 10, Since: at(100)}
+	now := moraine.Garbage{Blob: blob(2), Ref: "copy-2", Size: 20, Since: at(1)}
+	update(t, s, func(tx meta.Tx) error {
+		return errors.Join(put("b", extent(0, 5, 3))(tx), tx.Sweeps().Discard(later), tx.Sweeps().Discard(now), put("b", extent(0, 5, 4))(tx))
+	})
+	replaced := moraine.Garbage{Blob: blob(3), Ref: "ref-3", Size: 5, Since: at(50)}
+	want(t, s, []moraine.Garbage{now, replaced, later}, garbage(10))
+	// A blob that moves does not take what was discarded along.
+	update(t, s, func(tx meta.Tx) error { return tx.Bodies().Move(blob(3), "elsewhere") })
+	replaced.Ref = "elsewhere"
+	want(t, s, []moraine.Garbage{now, replaced, later}, garbage(10))
+	update(t, s, func(tx meta.Tx) error { return tx.Sweeps().DropGarbage([]moraine.BlobID{now.Blob, later.Blob}) })
+	want(t, s, []moraine.Garbage{replaced}, garbage(10))
 }
 
 // populate fills a vault with rows of every sort and returns the blobs that

@@ -21,6 +21,7 @@ ON CONFLICT (body_id, first_byte) DO NOTHING`
 	extentBlob    = `SELECT blob_id, ref, size FROM extents WHERE body_id = $1 AND first_byte = $2`
 	extentReplace = `UPDATE extents SET size = $3, blob_id = $4, ref = $5, tree_hash = $6 WHERE body_id = $1 AND first_byte = $2`
 	extentByBlob  = `SELECT ` + extentColumns + `, body_id FROM extents WHERE blob_id = $1`
+	extentBlobs   = `SELECT ` + extentColumns + ` FROM extents WHERE blob_id > $1 ORDER BY blob_id LIMIT $2`
 	extentMove    = `UPDATE extents SET ref = $2 WHERE blob_id = $1`
 
 	garbageAdd = `INSERT INTO garbage (blob_id, ref, size, since_ms) VALUES ($1, $2, $3, $4)
@@ -88,6 +89,10 @@ func (s bodies) discard(g moraine.Garbage, now time.Time) error {
 func (s bodies) ByBlob(id moraine.BlobID) (moraine.BodyID, moraine.Extent, error) {
 	p, err := one(s.t, readPlaced, extentByBlob, id[:])
 	return p.body, p.Extent, err
+}
+
+func (s bodies) Blobs(after moraine.BlobID, limit int) ([]moraine.Extent, error) {
+	return many(s.t, readExtent, extentBlobs, after[:], bound(limit))
 }
 
 // Move also finds blobs in the garbage, whose bytes are yet to be deleted at

@@ -9,7 +9,7 @@ var queries = [...]string{
 
 	archiveGet, archiveInsert, archiveDelete, archiveScan,
 
-	extentList, extentAt, extentPut, extentBlob, extentReplace, extentByBlob, extentMove, extentAll, archiveAll,
+	extentList, extentAt, extentPut, extentBlob, extentReplace, extentByBlob, extentBlobs, extentMove, extentAll, archiveAll,
 	garbageAdd, garbageMove, bodyCondemn,
 
 	uploadGet, uploadSave, uploadList, uploadCountOpen,

@@ -114,6 +114,8 @@ func (s sweeps) Garbage(limit int) ([]moraine.Garbage, error) {
 	}, garbageList, bound(limit))
 }
 
+func (s sweeps) Discard(g moraine.Garbage) error { return bodies{s.t}.discard(g, g.Since) }
+
 func (s sweeps) DropGarbage(ids []moraine.BlobID) error {
 	for _, id := range ids {
 		if _, err := s.t.exec(garbageDrop, id[:]); err != nil {

@@ -1,0 +1,93 @@
+package vault_test
+
+import (
+	"bytes"
+	"testing"
+	"time"
+
+	"moraine"
+	"moraine/internal/blob/mem"
+	"moraine/internal/meta"
+)
+
+// discard puts a blob that no row names and enters it into the garbage.
+func (h *house) discard(data []byte, since time.Time) moraine.BlobRef {
+	h.t.Helper()
+	id := moraine.NewBlobID(h.now())
+	ref, err := h.blobs.Put(h.t.Context(), id, bytes.NewReader(data), int64(len(data)))
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	err = h.rows.Update(h.t.Context(), func(tx meta.Tx) error {
+		return tx.Sweeps().Discard(moraine.Garbage{Blob: id, Ref: ref, Size: int64(len(data)), Since: since})
+	})
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	return ref
+}
+
+func (h *house) garbage() int {
+	h.t.Helper()
+	n := 0
+	err := h.rows.View(h.t.Context(), func(tx meta.Tx) error {
+		list, err := tx.Sweeps().Garbage(1000)
+		n = len(list)
+		return err
+	})
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	return n
+}
+
+// TestGarbageWaitsForReaders keeps what may have readers until its instant.
+func TestGarbageWaitsForReaders(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t, nil)
+	h.discard([]byte("now"), h.now())
+	h.discard([]byte("soon"), h.now().Add(time.Hour))
+	h.discard([]byte("tomorrow"), h.now().Add(24*time.Hour))
+	for _, want := range []int{2, 1, 1, 0} {
+		h.sweep()
+		if got := h.blobCount(); got != want || h.garbage() != want {
+			t.Errorf("%d blobs and %d rows of garbage at %v, want %d", got, h.garbage(), h.now(), want)
+		}
+		h.advance(time.Hour)
+		if want == 1 {
+			h.advance(11 * time.Hour)
+		}
+	}
+}
+
+// TestStuckGarbage has a blob that cannot be deleted: it is left in peace for a
+// day and keeps nobody else from going.
+func TestStuckGarbage(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t, nil)
+	blobs := h.blobs.(*mem.Store)
+	tries := 0
+	h.discard([]byte("stuck"), h.now().Add(-time.Minute))
+	blobs.FailWith(func(op string) error {
+		if op == "delete" {
+			tries++
+			if tries == 1 {
+				return moraine.Errorf(moraine.Corrupt, "no header")
+			}
+		}
+		return nil
+	})
+	h.discard([]byte("free"), h.now())
+	for range 3 {
+		h.sweep()
+		h.advance(time.Hour)
+	}
+	if h.blobCount() != 1 || h.garbage() != 1 || tries != 2 {
+		t.Errorf("%d blobs, %d rows of garbage after %d tries, want 1, 1, 2", h.blobCount(), h.garbage(), tries)
+	}
+	h.advance(24 * time.Hour)
+	h.sweep()
+	if h.blobCount() != 0 || h.garbage() != 0 {
+		t.Errorf("%d blobs, %d rows of garbage a day later, want none", h.blobCount(), h.garbage())
+	}
+}
