@@ -93,6 +93,12 @@ type Extent struct {
 	Blob     BlobID
 	Ref      BlobRef
 	TreeHash TreeHash // of this piece
+
+	// Verified is when every leaf was last read and compared; zero if that was
+	// when the bytes came in. Fault says what was wrong then, "" if nothing.
+	// An extent with a fault is never served, and its bytes are not deleted.
+	Verified time.Time
+	Fault    string
 }
 
 // UploadState is where a multipart upload is in its life.
@@ -217,4 +223,21 @@ type Garbage struct {
 	Ref   BlobRef
 	Size  int64
 	Since time.Time
+}
+
+// ScrubState is how far the reading of everything has come.
+type ScrubState struct {
+	Started time.Time // of the pass under way; zero if none is
+	Cursor  BlobID    // the last blob it has looked at
+	Tally   Tally     // of the pass under way
+	// Finished is when the last whole pass ended, zero if none has; Last is what
+	// it found.
+	Finished time.Time
+	Last     Tally
+}
+
+// Tally counts what a pass found.
+type Tally struct {
+	Blobs, Bytes     int64
+	Faulty, Repaired int64 // blobs
 }

@@ -62,6 +62,7 @@ type Tx interface {
 	Settings() Settings
 	Outbox() Outbox
 	Sweeps() Sweeps
+	Scrub() Scrub
 	Accounts() Accounts
 	Identities() Identities
 	AccessKeys() AccessKeys
@@ -112,7 +113,7 @@ type Scan struct {
 }
 
 // Bodies is the table of extents. Those of one body must not overlap, and a blob
-// is named by one extent only.
+// is named by one extent only. Only Judge sets Verified and Fault.
 type Bodies interface {
 	// Extents returns at most limit extents of a body in order of First,
 	// beginning with the first one that ends after offset from.
@@ -127,12 +128,31 @@ type Bodies interface {
 	// Blobs returns at most limit extents of all bodies in byte order of Blob,
 	// the first one being after the given id, the zero id for the start.
 	Blobs(after moraine.BlobID, limit int) ([]moraine.Extent, error)
+	// Judge notes what a check of a blob at a place found; "" is no fault. If
+	// the blob is not there any more it notes nothing and returns ErrNotFound.
+	Judge(id moraine.BlobID, ref moraine.BlobRef, at time.Time, fault string) error
+	// Faulty returns at most limit extents with a fault in byte order of Blob,
+	// the first one being after the given id, the zero id for the start.
+	Faulty(after moraine.BlobID, limit int) ([]Placed, error)
 	// Move sets the reference of a blob, when its bytes are found elsewhere,
 	// also if it is garbage.
 	Move(id moraine.BlobID, to moraine.BlobRef) error
 	// Condemn enters a body that nothing but jobs may name any more, for
 	// Sweeps to turn into garbage. Idempotent: the first instant stays.
 	Condemn(b moraine.BodyID, since time.Time) error
+}
+
+// Placed is an extent and the body it is of.
+type Placed struct {
+	Body moraine.BodyID
+	moraine.Extent
+}
+
+// Scrub is the one row about the reading of everything.
+type Scrub interface {
+	// State returns the zero state before the first Save.
+	State() (moraine.ScrubState, error)
+	Save(s moraine.ScrubState) error
 }
 
 // Uploads is the table of multipart uploads.
@@ -288,7 +308,8 @@ type Sweeps interface {
 	DropJob(id moraine.JobID, now time.Time) error
 	// Release moves at most limit extents of condemned bodies that no job in
 	// progress or succeeded names into the garbage, forgets bodies that have
-	// none left, and returns how many rows it touched: 0 when all is done.
+	// none left, and returns how many rows it touched: 0 when all is done. A
+	// body with a faulty extent stays as it is.
 	Release(now time.Time, limit int) (int, error)
 	// Garbage returns blobs to delete, oldest first. Those whose Since is still
 	// to come may be in use until then, and come last.

@@ -9,7 +9,7 @@ var queries = [...]string{
 
 	archiveGet, archiveInsert, archiveDelete, archiveScan,
 
-	extentList, extentAt, extentPut, extentBlob, extentReplace, extentByBlob, extentBlobs, extentMove, extentAll, archiveAll,
+	extentList, extentAt, extentPut, extentBlob, extentReplace, extentByBlob, extentJudge, extentFaulty, extentBlobs, extentMove, extentAll, archiveAll,
 	garbageAdd, garbageMove, bodyCondemn,
 
 	uploadGet, uploadSave, uploadList, uploadCountOpen,
@@ -23,6 +23,8 @@ var queries = [...]string{
 
 	tagList, tagInsert, tagClear, policyGet, policySave, policyDrop, lockGet, lockSave, lockDrop, lockOver,
 	retrievalPolicyGet, retrievalPolicySave, loadNow, loadSince, capacityList, capacityAdd, capacityEnd,
+
+	scrubGet, scrubSave,
 
 	notificationsGet, notificationsSave, notificationsDrop,
 	messageGet, messageSave, messageDrop, messageClaim, messageNextDue, messageList, messageCount,

@@ -21,10 +21,11 @@ ORDER BY expires_ms, job_id LIMIT $2`
 	sweepDueInventories = `SELECT ` + vaultColumns + ` FROM vaults WHERE inventory_due_ms <= $1
 ORDER BY inventory_due_ms, vault_id LIMIT $2`
 
-	// releaseBodies passes over the bodies that jobs hold: no more than there
-	// are jobs.
+	// releaseBodies passes over the bodies that jobs hold, no more than there
+	// are jobs, and over those with a fault, which are few or else a disaster.
 	releaseBodies = `SELECT body_id FROM condemned WHERE NOT EXISTS
 (SELECT 1 FROM jobs WHERE jobs.body_id = condemned.body_id AND jobs.state IN ('InProgress', 'Succeeded'))
+AND NOT EXISTS (SELECT 1 FROM extents WHERE extents.body_id = condemned.body_id AND extents.fault IS NOT NULL)
 ORDER BY since_ms, body_id LIMIT $1`
 	releaseExtents = `DELETE FROM extents WHERE body_id = $1 AND first_byte IN
 (SELECT first_byte FROM extents WHERE body_id = $1 ORDER BY first_byte LIMIT $2) RETURNING blob_id, ref, size`
