@@ -230,14 +230,30 @@ type ScrubState struct {
 	Started time.Time // of the pass under way; zero if none is
 	Cursor  BlobID    // the last blob it has looked at
 	Tally   Tally     // of the pass under way
-	// Finished is when the last whole pass ended, zero if none has; Last is what
-	// it found.
-	Finished time.Time
-	Last     Tally
+	// LastStarted and Finished are when the last whole pass began and ended,
+	// zero if there was none; Last is what it found.
+	LastStarted, Finished time.Time
+	Last                  Tally
+}
+
+// Next is when a pass is due that begins a period after the last one began.
+func (s *ScrubState) Next(period time.Duration) time.Time {
+	if next := s.LastStarted.Add(period); next.After(s.Finished) {
+		return next
+	}
+	return s.Finished
 }
 
 // Tally counts what a pass found.
 type Tally struct {
 	Blobs, Bytes     int64
 	Faulty, Repaired int64 // blobs
+}
+
+// Add adds what another part of the pass found.
+func (t *Tally) Add(o Tally) {
+	t.Blobs += o.Blobs
+	t.Bytes += o.Bytes
+	t.Faulty += o.Faulty
+	t.Repaired += o.Repaired
 }

@@ -21,7 +21,7 @@ func testScrubState(t *testing.T, s meta.Store) {
 	for _, st := range []moraine.ScrubState{
 		{
 			Started: at(1), Cursor: blob(7), Tally: moraine.Tally{Blobs: 1, Bytes: 2, Faulty: 3, Repaired: 4},
-			Finished: at(5), Last: moraine.Tally{Blobs: 5, Bytes: 6, Faulty: 7, Repaired: 8},
+			LastStarted: at(4), Finished: at(5), Last: moraine.Tally{Blobs: 5, Bytes: 6, Faulty: 7, Repaired: 8},
 		},
 		{Finished: at(9)},
 	} {
