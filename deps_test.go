@@ -22,13 +22,13 @@ var floors = [][]string{
 	{"internal/policy"},                // a leaf that also knows names of resources
 	{"."},                              // nouns
 	{"internal/blob", "internal/meta"}, // ports
-	{"internal/blob/blobtest", "internal/blob/mem", "internal/meta/metatest", "internal/meta/mem", "internal/disk/crashfs"},   // their suites and references
+	{"internal/blob/blobtest", "internal/blob/mem", "internal/meta/metatest", "internal/meta/mem", "internal/disk/crashfs"},                           // their suites and references
 	{"internal/blob/pack", "internal/blob/mirror", "internal/meta/sqlmeta", "internal/notify/webhook", "internal/notify/sns", "internal/notify/nats"}, // adapters
 	{"internal/access"}, // services, the one every other asks first
 	{"internal/audit"},  // the record of who did what, in files
-	{"internal/account", "internal/vault", "internal/job", "internal/notify"}, // services
-	{"internal/api", "internal/iamapi", "internal/adminapi"},                  // surfaces
-	{"internal/iamclient", "internal/adminclient"},                            // the other ends of two of them
+	{"internal/account", "internal/vault", "internal/job", "internal/notify", "internal/scrub"}, // services
+	{"internal/api", "internal/iamapi", "internal/adminapi"},                                    // surfaces
+	{"internal/iamclient", "internal/adminclient"},                                              // the other ends of two of them
 	{"internal/config"}, // assembly, from settings
 	{"internal/server"}, // to a running server
 	{"internal/cli"},    // to a command line
@@ -72,6 +72,7 @@ var foreign = map[string][]string{
 	"internal/vault":   {"net/http", "database/sql", "os"},
 	"internal/job":     {"net/http", "database/sql", "os"},
 	"internal/notify":  {"net/http", "database/sql", "os"},
+	"internal/scrub":   {"net/http", "database/sql", "os"},
 	"internal/api":     {"database/sql"},
 	"internal/iamapi":  {"database/sql"},
 	"internal/cli":     {"net/http", "database/sql"},

@@ -21,6 +21,25 @@ type Body interface {
 	Lender
 }
 
+// Damage is an error that says which blob it is about.
+type Damage struct {
+	Blob moraine.BlobID
+	Err  error // of kind Corrupt or NotFound
+}
+
+func (d *Damage) Error() string { return d.Err.Error() }
+
+func (d *Damage) Unwrap() error { return d.Err }
+
+// damaged names the blob in an error about its bytes. A blob that rows name and
+// the store does not have is as damaged as one with wrong bytes.
+func damaged(id moraine.BlobID, err error) error {
+	if moraine.IsKind(err, moraine.Corrupt) || moraine.IsKind(err, moraine.NotFound) {
+		return &Damage{id, err}
+	}
+	return err
+}
+
 // lendSize is what OpenBody lends at a time of a store that lends nothing.
 const lendSize = 256 << 10
 
@@ -81,6 +100,7 @@ func (b *bodyReader) step(read func() (int, error)) (int, error) {
 		if err == io.EOF {
 			err = b.endExtent()
 		}
+		err = damaged(b.extents[0].Blob, err)
 		if n > 0 || err != nil {
 			return n, err
 		}
@@ -110,7 +130,7 @@ func (b *bodyReader) next() error {
 	from := b.off - e.First
 	cur, err := b.store.Open(b.ctx, e.Ref, from, min(e.Size-from, b.left))
 	if err != nil {
-		return err
+		return damaged(e.Blob, err)
 	}
 	b.cur = cur
 	return nil
@@ -129,8 +149,12 @@ func (b *bodyReader) Close() error {
 // Verify reads a whole blob and compares every 1 MiB leaf with its stored
 // digest, and their root with that of e. A difference is an error of kind
 // Corrupt. buf holds at least one leaf; step is called before each leaf and
-// stops the work with its error.
+// stops the work with its error. What is wrong with the blob is a Damage.
 func Verify(ctx context.Context, s Store, e moraine.Extent, buf []byte, step func() error) error {
+	return damaged(e.Blob, verify(ctx, s, e, buf, step))
+}
+
+func verify(ctx context.Context, s Store, e moraine.Extent, buf []byte, step func() error) error {
 	r, err := s.Open(ctx, e.Ref, 0, e.Size)
 	if err != nil {
 		return err

@@ -140,6 +140,7 @@ func (s *Service) work(ctx context.Context, j moraine.Job) {
 	}()
 	err := s.rehearsedFailure()
 	defer func() {
+		s.suspect(err)
 		if err == nil {
 			s.settled(j.ID)
 		}
@@ -279,6 +280,9 @@ func (s *Service) retrieve(ctx context.Context, j *moraine.Job) error {
 		if e.First > r.Last {
 			break
 		}
+		if err := s.quarantined(&e); err != nil {
+			return err
+		}
 		if err := blob.Verify(ctx, s.cfg.Blobs, e, buf, renew); err != nil {
 			return err
 		}
@@ -291,6 +295,23 @@ func (s *Service) retrieve(ctx context.Context, j *moraine.Job) error {
 		}
 		return err
 	})
+}
+
+// quarantined is the error for an extent with a fault: it is not served before
+// a check finds it whole.
+func (s *Service) quarantined(e *moraine.Extent) error {
+	if e.Fault == "" {
+		return nil
+	}
+	return &blob.Damage{Blob: e.Blob, Err: moraine.Errorf(moraine.Corrupt, "blob %s is quarantined: %s", e.Blob, e.Fault)}
+}
+
+// suspect passes on which blob an error is about.
+func (s *Service) suspect(err error) {
+	var damage *blob.Damage
+	if errors.As(err, &damage) {
+		s.cfg.Suspect(damage.Blob)
+	}
 }
 
 // errDeleted fails a job whose archive is gone.
