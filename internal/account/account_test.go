@@ -30,11 +30,12 @@ const (
 // office is a service on real rows, with a clock that tests move.
 type office struct {
 	*account.Service
-	t     *testing.T
-	rows  meta.Store
-	root  account.Call
-	mu    sync.Mutex // guards clock
-	clock time.Time
+	t       *testing.T
+	rows    meta.Store
+	keyring *account.Keyring
+	root    account.Call
+	mu      sync.Mutex // guards clock
+	clock   time.Time
 }
 
 func newOffice(t *testing.T) *office {
@@ -48,13 +49,19 @@ func newOffice(t *testing.T) *office {
 			t.Error(err)
 		}
 	})
-	o := &office{t: t, rows: rows, clock: time.Unix(1_700_000_000, 0)}
-	o.Service = account.New(account.Config{Meta: rows, Keyring: keyring(t, account.GenerateMaster()), Root: bootstrap(), Now: o.now})
+	o := &office{t: t, rows: rows, keyring: keyring(t, account.GenerateMaster()), clock: time.Unix(1_700_000_000, 0)}
+	o.Service = o.service()
 	if err := o.Open(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	o.root = account.Call{Principal: o.must(o.Lookup(t.Context(), bootstrap().KeyID, "")), Keys: map[string]string{}}
 	return o
+}
+
+// service is a service without any memory on the rows, as a process that starts
+// has it.
+func (o *office) service() *account.Service {
+	return account.New(account.Config{Meta: o.rows, Keyring: o.keyring, Root: bootstrap(), Now: o.now})
 }
 
 func bootstrap() account.Root {

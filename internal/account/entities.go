@@ -255,11 +255,17 @@ func free(tx meta.Tx, e *Entity) error {
 
 // Tag adds tags to a user or role.
 func (s *Service) Tag(ctx context.Context, c Call, kind moraine.IdentityKind, name string, tags []moraine.Tag) error {
+	if len(tags) == 0 {
+		return absent("tags")
+	}
 	return s.retag(ctx, c, "iam:Tag", kind, name, requestTags(tags), func(old []moraine.Tag) ([]moraine.Tag, error) { return mergeTags(old, tags) })
 }
 
 // Untag removes the tags with these keys.
 func (s *Service) Untag(ctx context.Context, c Call, kind moraine.IdentityKind, name string, keys []string) error {
+	if len(keys) == 0 {
+		return absent("tagKeys")
+	}
 	var said []string
 	for _, key := range keys {
 		said = append(said, keyTagKeys, key)
@@ -332,7 +338,7 @@ func bound(tx meta.Tx, e *Entity, arn string) error {
 func (s *Service) SetBoundary(ctx context.Context, c Call, kind moraine.IdentityKind, name, arn string) error {
 	action := "iam:Put" + rules[kind].title + "PermissionsBoundary"
 	if arn == "" {
-		return failf(ValidationError, "1 validation error detected: Value null at 'permissionsBoundary' failed to satisfy constraint: Member must not be null")
+		return absent("permissionsBoundary")
 	}
 	return s.rebound(ctx, c, action, kind, name, arn)
 }

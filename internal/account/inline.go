@@ -13,7 +13,7 @@ import (
 func document(text string, t policy.Target) (*policy.Document, error) {
 	switch {
 	case text == "":
-		return nil, failf(ValidationError, "1 validation error detected: Value null at 'policyDocument' failed to satisfy constraint: Member must not be null")
+		return nil, absent("policyDocument")
 	case len(text) > 2*documentMax:
 		return nil, failf(ValidationError, "1 validation error detected: Value at 'policyDocument' failed to satisfy constraint: Member must have length less than or equal to %d", documentMax)
 	}
@@ -87,6 +87,9 @@ func (s *Service) Inline(ctx context.Context, c Call, kind moraine.IdentityKind,
 		if err != nil {
 			return "", err
 		}
+		if err := checkName(policyName, "policyName", groupNameMax); err != nil {
+			return "", err
+		}
 		i, ok := indexOf(e.Inline, policyName)
 		if !ok {
 			return "", noInline(kind, policyName)
@@ -100,6 +103,9 @@ func (s *Service) DeleteInline(ctx context.Context, c Call, kind moraine.Identit
 	return s.change(ctx, func(tx meta.Tx) error {
 		e, err := s.admit(tx, &c, "iam:Delete"+rules[kind].title+"Policy", kind, name)
 		if err != nil {
+			return err
+		}
+		if err := checkName(policyName, "policyName", groupNameMax); err != nil {
 			return err
 		}
 		i, ok := indexOf(e.Inline, policyName)

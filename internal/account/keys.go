@@ -126,6 +126,9 @@ func (s *Service) DeleteKey(ctx context.Context, c Call, user, keyID string) err
 
 // ownedKey finds a key of a user, or of the caller if user is "".
 func (s *Service) ownedKey(tx meta.Tx, c *Call, action, user, keyID string) (moraine.AccessKey, error) {
+	if keyID == "" {
+		return moraine.AccessKey{}, absent("accessKeyId")
+	}
 	o, err := s.keyOwner(tx, c, action, user)
 	if err != nil {
 		return moraine.AccessKey{}, err
@@ -161,6 +164,9 @@ func (s *Service) notLast(tx meta.Tx, k moraine.AccessKey) error {
 
 // KeyUse returns when a key of the account was used last.
 func (s *Service) KeyUse(ctx context.Context, c Call, keyID string) (Key, error) {
+	if keyID == "" {
+		return Key{}, absent("accessKeyId")
+	}
 	return view(ctx, s, func(tx meta.Tx) (Key, error) {
 		row, err := tx.AccessKeys().Get(keyID)
 		if err != nil && !errors.Is(err, meta.ErrNotFound) {

@@ -70,6 +70,11 @@ func violation(value, parameter, rule string) error {
 	return failf(ValidationError, "1 validation error detected: Value '%s' at '%s' failed to satisfy constraint: %s", echo(value), parameter, rule)
 }
 
+// absent is the sentence for a required parameter that was not sent.
+func absent(parameter string) error {
+	return failf(ValidationError, "1 validation error detected: Value null at '%s' failed to satisfy constraint: Member must not be null", parameter)
+}
+
 // echo bounds what a message repeats of a parameter.
 func echo(s string) string {
 	const echoMax = 200
@@ -92,7 +97,7 @@ func nameRune(r rune) bool {
 func checkName(name, parameter string, limit int) error {
 	switch {
 	case name == "":
-		return failf(ValidationError, "1 validation error detected: Value null at '%s' failed to satisfy constraint: Member must not be null", parameter)
+		return absent(parameter)
 	case strings.ContainsFunc(name, func(r rune) bool { return !nameRune(r) }):
 		return violation(name, parameter, "Member must satisfy regular expression pattern: "+nameClass)
 	case len(name) > limit:

@@ -81,7 +81,7 @@ func (s *Service) admitPolicy(tx meta.Tx, c *Call, action, arn string) (*Managed
 func checkPolicyARN(arn string) error {
 	switch {
 	case arn == "":
-		return failf(ValidationError, "1 validation error detected: Value null at 'policyArn' failed to satisfy constraint: Member must not be null")
+		return absent("policyArn")
 	case len(arn) < 20 || len(arn) > 2048 || !strings.HasPrefix(arn, "arn:"):
 		return failf(InvalidInput, "ARN %s is not valid.", echo(arn))
 	}
@@ -122,6 +122,9 @@ func (s *Service) PolicyVersion(ctx context.Context, c Call, arn, id string) (*M
 
 // find returns the version with an id such as "v3".
 func (m *Managed) find(id string) (*Version, error) {
+	if id == "" {
+		return nil, absent("versionId")
+	}
 	for i := range m.Versions {
 		if m.Versions[i].ID() == id {
 			return &m.Versions[i], nil
@@ -248,11 +251,17 @@ func (s *Service) DeletePolicyVersion(ctx context.Context, c Call, arn, id strin
 
 // TagPolicy adds tags to a managed policy; UntagPolicy removes some.
 func (s *Service) TagPolicy(ctx context.Context, c Call, arn string, tags []moraine.Tag) error {
+	if len(tags) == 0 {
+		return absent("tags")
+	}
 	return s.retagPolicy(ctx, c, "iam:TagPolicy", arn, func(old []moraine.Tag) ([]moraine.Tag, error) { return mergeTags(old, tags) })
 }
 
 // UntagPolicy removes the tags with these keys.
 func (s *Service) UntagPolicy(ctx context.Context, c Call, arn string, keys []string) error {
+	if len(keys) == 0 {
+		return absent("tagKeys")
+	}
 	return s.retagPolicy(ctx, c, "iam:UntagPolicy", arn, func(old []moraine.Tag) ([]moraine.Tag, error) { return dropTags(old, keys), nil })
 }
 

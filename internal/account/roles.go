@@ -12,6 +12,9 @@ import (
 
 // newRole checks and binds what only roles have.
 func newRole(tx meta.Tx, n NewEntity) (*RoleProperties, error) {
+	if n.Trust == "" {
+		return nil, absent("assumeRolePolicyDocument")
+	}
 	if n.SessionMax == 0 {
 		n.SessionMax = roleSessionMin
 	}

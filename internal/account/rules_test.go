@@ -50,9 +50,22 @@ func TestRefusals(t *testing.T) {
 		{"a tag twice", create(account.NewEntity{Kind: user, Name: "x", Tags: []moraine.Tag{{Key: "a"}, {Key: "A"}}}), account.InvalidInput, "Duplicate tag keys found."},
 		{"a reserved tag", create(account.NewEntity{Kind: user, Name: "x", Tags: []moraine.Tag{{Key: "AWS:a"}}}), account.InvalidInput, "Tag keys beginning"},
 		{"a tag with a star", create(account.NewEntity{Kind: user, Name: "x", Tags: []moraine.Tag{{Key: "a", Value: "*"}}}), account.ValidationError, "1 validation error"},
-		{"a role without trust", create(account.NewEntity{Kind: role, Name: "x"}), account.ValidationError, "1 validation error detected: Value null at 'policyDocument'"},
+		{"a role without trust", create(account.NewEntity{Kind: role, Name: "x"}), account.ValidationError, "1 validation error detected: Value null at 'assumeRolePolicyDocument'"},
 		{"a role that trusts nobody", create(account.NewEntity{Kind: role, Name: "x", Trust: trust("arn:aws:iam::" + here + ":user/nobody")}), account.MalformedPolicyDocument, "Invalid principal in policy"},
 		{"a role with a short session", create(account.NewEntity{Kind: role, Name: "x", Trust: trust("*"), SessionMax: time.Minute}), account.ValidationError, "1 validation error detected: Value '60' at 'maxSessionDuration'"},
+
+		{"no tags", func() error { return o.Tag(ctx, o.root, user, "bob", nil) }, account.ValidationError, "1 validation error detected: Value null at 'tags'"},
+		{"no tag keys", func() error { return o.Untag(ctx, o.root, role, "r", nil) }, account.ValidationError, "1 validation error detected: Value null at 'tagKeys'"},
+		{"no tags for a policy", func() error { return o.TagPolicy(ctx, o.root, m.ARN, nil) }, account.ValidationError, "1 validation error detected: Value null at 'tags'"},
+		{"no version", func() error { return o.DeletePolicyVersion(ctx, o.root, m.ARN, "") }, account.ValidationError, "1 validation error detected: Value null at 'versionId'"},
+		{"no key", func() error { return o.DeleteKey(ctx, o.root, "bob", "") }, account.ValidationError, "1 validation error detected: Value null at 'accessKeyId'"},
+		{"no key to ask about", func() error { _, err := o.KeyUse(ctx, o.root, ""); return err }, account.ValidationError, "1 validation error detected: Value null at 'accessKeyId'"},
+		{"no name of a policy", func() error { _, err := o.Inline(ctx, o.root, group, "g", ""); return err }, account.ValidationError, "1 validation error detected: Value null at 'policyName'"},
+		{"no name of a policy to delete", func() error { return o.DeleteInline(ctx, o.root, group, "g", "") }, account.ValidationError, "1 validation error detected: Value null at 'policyName'"},
+		{"nobody to simulate", func() error {
+			_, err := o.Simulate(ctx, o.root, account.Simulation{Actions: []string{"a:b"}})
+			return err
+		}, account.ValidationError, "1 validation error detected: Value null at 'policySourceArn'"},
 
 		{"no such user", func() error { _, err := o.Get(ctx, o.root, user, "none"); return err }, account.NoSuchEntity, "The user with name none cannot be found."},
 		{"the case of a name", func() error { _, err := o.Get(ctx, o.root, user, "Bob"); return err }, account.NoSuchEntity, "The user with name Bob cannot be found."},

@@ -92,6 +92,9 @@ func (a *AssumeRole) check() error {
 	if err := checkDuration(a.Duration, roleSessionMax); err != nil {
 		return err
 	}
+	if a.RoleARN == "" {
+		return absent("roleArn")
+	}
 	if err := checkName(a.SessionName, "roleSessionName", sessionNameMax); err != nil {
 		return err
 	}
@@ -117,6 +120,10 @@ func (a *AssumeRole) check() error {
 		return nil
 	}
 	_, err := document(a.Policy, policy.Target{Kind: policy.SessionPolicy})
+	var full *Error
+	if errors.As(err, &full) && full.Code == LimitExceeded {
+		return packedTooLarge(len(a.Policy), policy.SessionPolicySize) // STS has no other word for it
+	}
 	return err
 }
 

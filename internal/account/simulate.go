@@ -36,8 +36,11 @@ func (s *Service) Simulate(ctx context.Context, c Call, q Simulation) ([]Simulat
 	if len(q.Resources) == 0 {
 		q.Resources = []string{"*"}
 	}
+	if q.Source == "" {
+		return nil, absent("policySourceArn")
+	}
 	if len(q.Actions) == 0 {
-		return nil, failf(ValidationError, "1 validation error detected: Value null at 'actionNames' failed to satisfy constraint: Member must not be null")
+		return nil, absent("actionNames")
 	}
 	if len(q.Actions)*len(q.Resources) > simulationsMax {
 		return nil, overQuota("Simulations", simulationsMax)

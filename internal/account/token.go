@@ -53,11 +53,17 @@ func (k *Keyring) sealToken(keyID string, s *session) (token sigv4.Secret, size 
 		return nil, 0, err
 	}
 	text := base64.StdEncoding.EncodeToString(k.seal(packed.Bytes(), tokenName(keyID)))
-	size = (len(text)*100 + tokenMax - 1) / tokenMax
 	if len(text) > tokenMax {
-		return nil, size, failf(PackedPolicyTooLarge, "Packed size of session tags and policies consumes %d%% of allotted space.", size)
+		return nil, 0, packedTooLarge(len(text), tokenMax)
 	}
-	return sigv4.Secret(text), size, nil
+	return sigv4.Secret(text), percent(len(text), tokenMax), nil
+}
+
+// percent is what size is of limit, rounded up.
+func percent(size, limit int) int { return (size*100 + limit - 1) / limit }
+
+func packedTooLarge(size, limit int) error {
+	return failf(PackedPolicyTooLarge, "Packed size of session tags and policies consumes %d%% of allotted space.", percent(size, limit))
 }
 
 // openToken reads a token. Anything that is not one of ours for this key is

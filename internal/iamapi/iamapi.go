@@ -97,9 +97,15 @@ type call struct {
 }
 
 // Serves reports whether a request is meant for this package, judging by the
-// service it claims to be signed for.
+// service it claims to be signed for. One that claims none is judged by its
+// path: the vault API has nothing to post to at the root.
 func Serves(r *http.Request) bool {
-	_, ok := protocols[sigv4.ScopeService(r)]
+	service := sigv4.ScopeService(r)
+	if service == "" {
+		path, _, _ := strings.Cut(r.RequestURI, "?")
+		return r.Method == http.MethodPost && path == "/"
+	}
+	_, ok := protocols[service]
 	return ok
 }
 

@@ -3,6 +3,7 @@ package iamapi
 import (
 	"errors"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 
@@ -34,6 +35,42 @@ SimulatePrincipalPolicy`
 		if operations["sts:"+name] == nil {
 			t.Errorf("sts:%s is missing", name)
 		}
+	}
+}
+
+// TestServes asks which of the two APIs on one listener answers.
+func TestServes(t *testing.T) {
+	t.Parallel()
+	scope := func(service string) string {
+		return "AWS4-HMAC-SHA256 Credential=K/20240315/us-east-1/" + service + "/aws4_request, SignedHeaders=host, Signature=s"
+	}
+	for _, row := range []struct {
+		name, method, target, authorization string
+		want                                bool
+	}{
+		{"IAM", "POST", "/", scope("iam"), true},
+		{"STS in a query", "GET", "/?Action=GetCallerIdentity", scope("sts"), true},
+		{"IAM at a path of vaults", "PUT", "/-/vaults/v", scope("iam"), true},
+		{"vaults", "GET", "/-/vaults", scope("glacier"), false},
+		{"vaults at the root", "POST", "/", scope("glacier"), false},
+		{"a service of nobody", "POST", "/", scope("s3"), false},
+		{"a form without a signature", "POST", "/", "", true},
+		{"the same with a query", "POST", "/?a=b", "", true},
+		{"a scope that is cut", "POST", "/", "AWS4-HMAC-SHA256 Credential=K/iam", true},
+		{"basic authentication", "POST", "/", "Basic cm9vdA==", true},
+		{"a vault without a signature", "POST", "/-/vaults/v/archives", "", false},
+		{"a browser", "GET", "/", "", false},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			t.Parallel()
+			r := httptest.NewRequest(row.method, row.target, nil)
+			if row.authorization != "" {
+				r.Header.Set("Authorization", row.authorization)
+			}
+			if got := Serves(r); got != row.want {
+				t.Errorf("Serves: %v, want %v", got, row.want)
+			}
+		})
 	}
 }
 

@@ -76,10 +76,18 @@ func (c *call) seconds(name string) (*time.Duration, error) {
 	}
 	n, err := strconv.ParseInt(s, 10, 32)
 	if err != nil || n < 0 {
-		return nil, validation("1 validation error detected: Value '" + sigv4.Echo(s) + "' at '" + name + "' failed to satisfy constraint: Member must be an integer")
+		return nil, validation("1 validation error detected: Value '" + sigv4.Echo(s) + "' at '" + lowerFirst(name) + "' failed to satisfy constraint: Member must be an integer")
 	}
 	d := time.Duration(n) * time.Second
 	return &d, nil
+}
+
+// quoted is a value in a message about it.
+func quoted(s string) string {
+	if s == "" {
+		return "null"
+	}
+	return "'" + sigv4.Echo(s) + "'"
 }
 
 // flag reads a boolean, false if absent.
@@ -90,6 +98,6 @@ func (c *call) flag(name string) (bool, error) {
 	case "true":
 		return true, nil
 	default:
-		return false, validation("1 validation error detected: Value '" + sigv4.Echo(s) + "' at '" + name + "' failed to satisfy constraint: Member must be a boolean")
+		return false, validation("1 validation error detected: Value '" + sigv4.Echo(s) + "' at '" + lowerFirst(name) + "' failed to satisfy constraint: Member must be a boolean")
 	}
 }

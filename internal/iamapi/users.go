@@ -120,7 +120,7 @@ func (s *Server) listAccessKeys(c *call) (any, error) {
 func (s *Server) updateAccessKey(c *call) (any, error) {
 	status := c.get("Status")
 	if status != "Active" && status != "Inactive" {
-		return nil, validation("1 validation error detected: Value at 'status' failed to satisfy constraint: Member must satisfy enum value set: [Active, Inactive]")
+		return nil, validation("1 validation error detected: Value " + quoted(status) + " at 'status' failed to satisfy constraint: Member must satisfy enum value set: [Active, Inactive]")
 	}
 	return nil, s.cfg.Accounts.SetKeyActive(c.r.Context(), c.who, c.get("UserName"), c.get("AccessKeyId"), status == "Active")
 }
@@ -324,7 +324,7 @@ func (s *Server) listEntitiesForPolicy(c *call) (any, error) {
 	filter := c.get("EntityFilter")
 	kind, ok := filters[filter]
 	if !ok && filter != "LocalManagedPolicy" && filter != "AWSManagedPolicy" {
-		return nil, validation("1 validation error detected: Value at 'entityFilter' failed to satisfy constraint: Member must satisfy enum value set: [User, Role, Group, LocalManagedPolicy, AWSManagedPolicy]")
+		return nil, validation("1 validation error detected: Value " + quoted(filter) + " at 'entityFilter' failed to satisfy constraint: Member must satisfy enum value set: [User, Role, Group, LocalManagedPolicy, AWSManagedPolicy]")
 	}
 	usage := c.get("PolicyUsageFilter")
 	l, err := s.cfg.Accounts.EntitiesOf(c.r.Context(), c.who, c.named(policy), account.UsersOfPolicy{

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"log/slog"
 	"net/http"
+	"slices"
 	"sync/atomic"
 
 	"moraine"
@@ -100,13 +101,22 @@ func regionNames(cfg config.Config) []string {
 // endpoint of its own (access-control §2.2).
 const identityRegion = "us-east-1"
 
+// identityRegions are those a request to IAM or STS may be signed for.
+func identityRegions(cfg config.Config) []string {
+	names := regionNames(cfg)
+	if slices.Contains(names, identityRegion) {
+		return names
+	}
+	return append(names, identityRegion)
+}
+
 // newIAM joins the IAM and STS surface to the services.
 func newIAM(cfg config.Config, opts Options, n *node) http.Handler {
 	return iamapi.New(iamapi.Config{
 		Accounts: n.accounts, Principals: n.accounts,
 		Verifier: sigv4.New(sigv4.Config{
 			Keys: n.accounts, Now: opts.system, Services: []string{iamapi.IAM, iamapi.STS},
-			Regions: append(regionNames(cfg), identityRegion),
+			Regions: identityRegions(cfg),
 			MaxSkew: cfg.Auth.AdminMaxSkew, UnsignedHeaders: unsigned(cfg.Auth.UnsignedAmzHeaders),
 			MaxBody: iamapi.BodyMax, Debug: cfg.Auth.DebugSignature,
 		}),

@@ -19,6 +19,7 @@ import (
 	"moraine/internal/blob"
 	"moraine/internal/blob/mem"
 	"moraine/internal/meta"
+	"moraine/internal/meta/metatest"
 	"moraine/internal/meta/sqlmeta"
 	"moraine/internal/treehash"
 	"moraine/internal/vault"
@@ -29,7 +30,7 @@ import (
 type house struct {
 	*vault.Service
 	t      *testing.T
-	rows   *faultyRows
+	rows   *metatest.Faults
 	blobs  blobStore
 	call   access.Call
 	mu     sync.Mutex // guards clock
@@ -49,7 +50,7 @@ func newHouse(t *testing.T, change func(*vault.Config)) *house {
 		t.Fatal(err)
 	}
 	h := &house{
-		t: t, rows: &faultyRows{Store: rows}, blobs: mem.New(), clock: time.UnixMilli(1_700_000_000_000),
+		t: t, rows: &metatest.Faults{Store: rows}, blobs: mem.New(), clock: time.UnixMilli(1_700_000_000_000),
 		call: access.Call{
 			Principal: access.Principal{Account: "210987654321", ARN: "arn:aws:iam::210987654321:root", Root: true},
 			Region:    "eu-north-1", Account: "-",
@@ -226,48 +227,6 @@ func (h *house) wantError(err error, kind moraine.Kind, text string) {
 	}
 }
 
-// faultyRows fails commits on demand.
-type faultyRows struct {
-	meta.Store
-	mu   sync.Mutex
-	mode string // "", "lost" or "kept": the next Update reports failure and its writes are lost or kept
-}
-
-func (f *faultyRows) fail(mode string) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.mode = mode
-}
-
-var errInjected = errors.New("injected")
-
-func (f *faultyRows) Update(ctx context.Context, fn func(meta.Tx) error) error {
-	f.mu.Lock()
-	mode := f.mode
-	f.mode = ""
-	f.mu.Unlock()
-	failed := moraine.Wrap(errInjected, moraine.Unavailable, "the commit failed")
-	switch mode {
-	case "lost":
-		err := f.Store.Update(ctx, func(tx meta.Tx) error {
-			if err := fn(tx); err != nil {
-				return err
-			}
-			return errInjected
-		})
-		if errors.Is(err, errInjected) {
-			return failed
-		}
-		return err
-	case "kept":
-		if err := f.Store.Update(ctx, fn); err != nil {
-			return err
-		}
-		return failed
-	}
-	return f.Store.Update(ctx, fn)
-}
-
 func pattern(n int, seed byte) []byte {
 	data := make([]byte, n)
 	for i := range data {
@@ -281,15 +240,15 @@ func pattern(n int, seed byte) []byte {
 // that the search for orphans removes exactly the blobs no row names.
 func TestCommitFaults(t *testing.T) {
 	t.Parallel()
-	for _, mode := range []string{"lost", "kept"} {
-		t.Run(mode, func(t *testing.T) {
+	for _, mode := range []metatest.Fault{metatest.Lost, metatest.Kept} {
+		t.Run(string(mode), func(t *testing.T) {
 			t.Parallel()
 			h := newHouse(t, nil)
 			h.create("v")
 			kept := pattern(3<<20+1, 1)
 			first := h.mustUpload("v", kept)
 
-			h.rows.fail(mode)
+			h.rows.Fail(mode, 0)
 			_, err := h.upload("v", pattern(10, 2))
 			h.wantError(err, moraine.Unavailable, "the commit failed")
 			if got := h.blobCount(); got != 2 {
@@ -301,12 +260,12 @@ func TestCommitFaults(t *testing.T) {
 			if err := h.part("v", u, 0, whole[:moraine.MiB]); err != nil {
 				t.Fatal(err)
 			}
-			h.rows.fail(mode)
+			h.rows.Fail(mode, 0)
 			h.wantError(h.part("v", u, moraine.MiB, whole[moraine.MiB:]), moraine.Unavailable, "the commit failed")
 			if err := h.part("v", u, moraine.MiB, whole[moraine.MiB:]); err != nil {
 				t.Fatal(err)
 			}
-			h.rows.fail(mode)
+			h.rows.Fail(mode, 0)
 			_, err = h.complete("v", u, whole)
 			h.wantError(err, moraine.Unavailable, "the commit failed")
 			second, err := h.complete("v", u, whole) // the client tries again
@@ -315,7 +274,7 @@ func TestCommitFaults(t *testing.T) {
 			}
 			h.wantBytes(second.ID, whole)
 
-			h.rows.fail(mode)
+			h.rows.Fail(mode, 0)
 			h.wantError(h.DeleteArchive(t.Context(), h.call, "v", first.ID), moraine.Unavailable, "the commit failed")
 			if err := h.DeleteArchive(t.Context(), h.call, "v", first.ID); err != nil {
 				t.Fatal(err)
@@ -335,7 +294,7 @@ func TestCommitFaults(t *testing.T) {
 			// Two blobs of the multipart archive, and in "kept" the one whose
 			// commit took effect although it was reported lost.
 			wantBlobs, wantArchives := 2, int64(1)
-			if mode == "kept" {
+			if mode == metatest.Kept {
 				wantBlobs, wantArchives = 3, 2
 			}
 			if got := h.blobCount(); got != wantBlobs || d.Figures.Archives != wantArchives {

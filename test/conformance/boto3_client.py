@@ -1,6 +1,6 @@
-"""Drives a server with the boto3 client: the sixteen archive operations, those
-on tags, policies, locks and settings, both waiters and all four paginators. It wants ENDPOINT, ACCOUNT and the usual
-AWS_* variables; run.sh provides them. It ends at the first difference."""
+"""Drives a server with the boto3 client: all 33 operations, both waiters and all
+four paginators. It wants ENDPOINT, ACCOUNT and the usual AWS_* variables; run.sh
+provides them. It ends at the first difference."""
 
 import hashlib
 import io

@@ -1,14 +1,17 @@
 // Package conformance holds the black-box proof that a moraine server speaks
-// the vault API: the Go SDK drives every archive operation, text transcripts
-// under testdata compare replies byte for byte, and scripts beside this file
-// run the real clients. It knows the command line and the wire; it must not
-// import the server's packages.
+// the vault API, IAM and STS: the Go SDKs drive the operations, text
+// transcripts under testdata compare replies byte for byte, and scripts beside
+// this file run the real clients. It knows the command line and the wire; it
+// must not import the server's packages.
 //
 // # Transcripts
 //
 // A file under testdata is a list of exchanges, run in order against one
 // server; files run in parallel. Lines before the first exchange choose the
-// server ("server: current" or "server: daily") and the region. An exchange is
+// server ("server: current", "server: daily", or "server: own" for one that is
+// started for the file, with "flags: --test-mode" and the like), the region, and
+// the service that most exchanges are with ("service: iam" or "service: sts";
+// without it the vault API). An exchange is
 //
 //	=== name of the exchange
 //	METHOD /target
@@ -33,12 +36,23 @@
 // "front" in place of "error" forces the order of the front end, which finds
 // fault with transport and credentials before any operation is reached.
 //
+// An exchange with IAM or STS is signed for that service and gets the
+// Content-Type of a form in place of the version header. Line ends, and blanks
+// that begin a line, do not count in the body of its reply; "error" stands for
+// an error in XML, and "done" for a success without output.
+//
 // In a request, ${name} is replaced by a variable. In a reply, <kind> matches
 // any text of that kind (see kinds) and <kind:name> keeps it in a variable, or
 // compares with the variable when it has a value; ${name} must match exactly.
 //
 // Directives of a request:
 //
+//	@service NAME        this exchange is with iam, sts or glacier
+//	@call ACTION         the body is a form: the action, the version of the
+//	                     service, and a parameter of each line NAME=VALUE
+//	@as NAME             sign with the variables NAMEKey, NAMESecret and, if it
+//	                     has a value, NAMEToken
+//	@admin               send it to the admin listener, unsigned
 //	@body pattern A-B    bytes A to B of the test data of glacier-api §6.4
 //	@body repeat TEXT N  TEXT, N times
 //	@hashes              add both hash headers of the body

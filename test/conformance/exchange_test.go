@@ -10,28 +10,30 @@ import (
 	"testing"
 	"time"
 
+	"moraine/test/internal/moraineproc"
 	"moraine/test/internal/treehash"
 	"moraine/test/internal/wire"
 )
 
 const (
+	day      = 24 * time.Hour
 	replyMax = 60 * time.Second // one exchange on loopback
 	untilMax = 30 * time.Second // one @until
 )
 
 // runner plays the exchanges of one transcript against one server.
 type runner struct {
-	addr   string
-	region string
-	vars   vars
+	addr, adminAddr string
+	region          string
+	vars            vars
 }
 
-func newRunner(addr, region string) *runner {
-	return &runner{addr: addr, region: region, vars: vars{
+func newRunner(s *moraineproc.Server, region string) *runner {
+	return &runner{addr: s.Addr, adminAddr: s.AdminAddr, region: region, vars: vars{
 		"account": serverAccount,
 		"region":  region,
 		"keyid":   serverKeyID,
-		"addr":    addr,
+		"addr":    s.Addr,
 		"arn":     "arn:aws:glacier:" + region + ":" + serverAccount + ":vaults",
 		"empty":   wire.EmptyHash,
 		"a128":    strings.Repeat("a", 128),
@@ -94,7 +96,11 @@ func (r *runner) send(t *testing.T, e *exchange) *wire.Response {
 	if err != nil {
 		t.Fatalf("%s:%d: %v", e.file, e.line, err)
 	}
-	conn, err := wire.Dial(t.Context(), r.addr)
+	addr := r.addr
+	if e.toAdmin() {
+		addr = r.adminAddr
+	}
+	conn, err := wire.Dial(t.Context(), addr)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -112,11 +118,8 @@ func (r *runner) compare(t *testing.T, e *exchange, resp *wire.Response) {
 		t.Errorf("%s:%d: status: got %d, want %d\nbody: %s", e.file, e.line, resp.Status, e.status, clip(resp.Body))
 		return
 	}
-	for _, wrong := range invariants(resp) {
+	for _, wrong := range e.invariants(resp) {
 		t.Errorf("%s:%d: %s", e.file, e.line, wrong)
-	}
-	if id := resp.Get("x-amzn-RequestId"); !seen.add(id) {
-		t.Errorf("%s:%d: request id %s was used before", e.file, e.line, id)
 	}
 	// Captures of a repeated exchange are compared with its last round only.
 	scope := maps.Clone(r.vars)
@@ -134,6 +137,28 @@ func (r *runner) compare(t *testing.T, e *exchange, resp *wire.Response) {
 	if _, repeated := e.find("times"); !repeated {
 		r.vars = scope
 	}
+}
+
+// toAdmin reports whether an exchange is with the admin listener.
+func (e *exchange) toAdmin() bool {
+	_, ok := e.find("admin")
+	return ok
+}
+
+// invariants returns what is wrong with a reply whatever was asked.
+func (e *exchange) invariants(resp *wire.Response) []string {
+	if e.toAdmin() {
+		return nil
+	}
+	check := invariants
+	if e.service != "" {
+		check = identityInvariants
+	}
+	wrong := check(resp)
+	if id := resp.Get("x-amzn-RequestId"); !seen.add(id) {
+		wrong = append(wrong, "request id "+id+" was used before")
+	}
+	return wrong
 }
 
 func (r *runner) compareBody(t *testing.T, e *exchange, resp *wire.Response, scope vars) {
@@ -161,6 +186,7 @@ func (r *runner) compareBody(t *testing.T, e *exchange, resp *wire.Response, sco
 func (r *runner) build(e *exchange) (*wire.Request, error) {
 	now := time.Now().UTC()
 	r.vars["now"], r.vars["nowrfc"] = now.Format(wire.StampFormat), now.Format("Mon, 02 Jan 2006 15:04:05 GMT")
+	r.vars["noon"] = now.Truncate(day).Add(day + day/2).Sub(now).String() // until that of tomorrow
 	var firstErr error
 	fill := func(s string) string {
 		out, err := r.vars.fill(s)
@@ -186,7 +212,11 @@ func (r *runner) build(e *exchange) (*wire.Request, error) {
 		e.preset(req, "x-amz-sha256-tree-hash", tree)
 	}
 	e.preset(req, "Host", r.addr)
-	if _, presigned := e.find("presign"); !presigned {
+	_, presigned := e.find("presign")
+	switch {
+	case e.service != "" && e.method == "POST":
+		e.preset(req, "Content-Type", "application/x-www-form-urlencoded; charset=utf-8")
+	case e.service == "" && !presigned:
 		e.preset(req, "x-amz-glacier-version", "2012-06-01")
 	}
 	_, chunked := e.find("chunked")
@@ -197,6 +227,9 @@ func (r *runner) build(e *exchange) (*wire.Request, error) {
 		return nil, firstErr
 	}
 	r.sign(e, req, fill)
+	if firstErr != nil {
+		return nil, firstErr
+	}
 	if target, ok := e.find("send"); ok {
 		req.Target = fill(target)
 	}
@@ -222,6 +255,10 @@ func (e *exchange) preset(req *wire.Request, name, value string) {
 }
 
 func makeBody(e *exchange, fill func(string) string) ([]byte, error) {
+	if action, ok := e.find("call"); ok {
+		form, err := identityForm(e.service, action, fill(e.body))
+		return []byte(form), err
+	}
 	arg, ok := e.find("body")
 	if !ok {
 		return []byte(fill(e.body)), nil
@@ -249,7 +286,16 @@ func pattern(arg string) ([]byte, error) {
 
 // sign adds the signature the exchange asks for.
 func (r *runner) sign(e *exchange, req *wire.Request, fill func(string) string) {
-	creds := &wire.Credentials{KeyID: serverKeyID, Secret: serverSecret, Region: r.region}
+	if e.toAdmin() {
+		return
+	}
+	creds := &wire.Credentials{KeyID: serverKeyID, Secret: serverSecret, Region: r.region, Service: e.service}
+	if name, ok := e.find("as"); ok {
+		creds.KeyID, creds.Secret = fill("${"+name+"Key}"), fill("${"+name+"Secret}")
+		if r.vars[name+"Token"] != "" {
+			e.preset(req, "x-amz-security-token", r.vars[name+"Token"])
+		}
+	}
 	s := wire.Signing{Stamp: time.Now().UTC().Format(wire.StampFormat)}
 	r.vars["day"] = s.Stamp[:8]
 	auth := "${authorization}"
@@ -268,7 +314,7 @@ func (r *runner) sign(e *exchange, req *wire.Request, fill func(string) string) 
 		case "payload":
 			s.PayloadHash = fill(value)
 		case "keyid":
-			s.KeyID = value
+			s.KeyID = fill(value)
 		case "secret":
 			creds.Secret = value
 		case "region":

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -21,7 +23,7 @@ const (
 	serverRegion  = moraineproc.Region
 )
 
-// servers by the name a transcript asks for. "current" keeps inventories up to
+// serverFlags by the name a transcript asks for. "current" keeps inventories up to
 // date with every write; "daily" behaves like the vendor's service. Expedited
 // jobs end at once, standard ones soon, bulk ones outlive the test run.
 var serverFlags = map[string][]string{
@@ -36,6 +38,7 @@ var commonFlags = []string{
 
 // State of one run of the package; set up by TestMain, read by the tests.
 var (
+	binary    string
 	servers   = map[string]*moraineproc.Server{}
 	negatives atomic.Int64
 	positives atomic.Int64
@@ -65,7 +68,7 @@ func TestMain(m *testing.M) {
 
 // run builds and starts the servers, runs the tests, and stops the servers; a
 // server that does not drain cleanly fails the run, and so does a store that
-// fsck does not like.
+// fsck does not like, or an operation that the SDK for Go has left out.
 func run(m *testing.M) int {
 	ctx, cancel := context.WithTimeout(context.Background(), 15*time.Minute)
 	defer cancel()
@@ -74,8 +77,7 @@ func run(m *testing.M) int {
 		return fail(err)
 	}
 	defer os.RemoveAll(dir)
-	binary, err := moraineproc.Build(ctx, dir)
-	if err != nil {
+	if binary, err = moraineproc.Build(ctx, dir); err != nil {
 		return fail(err)
 	}
 	for name, flags := range serverFlags {
@@ -101,6 +103,15 @@ func run(m *testing.M) int {
 			fmt.Fprintf(os.Stderr, "--- log of server %s\n%s", name, s.Log())
 		}
 	}
+	if code == 0 && wholeRun() {
+		left, err := sdkLeftOut(filepath.Join(dir, "current"))
+		switch {
+		case err != nil:
+			code = fail(err)
+		case len(left) > 0:
+			code = fail(fmt.Errorf("the SDK for Go has never done %s", strings.Join(left, ", ")))
+		}
+	}
 	fmt.Printf("transcripts: %d exchanges that succeed, %d negative cases\n", positives.Load(), negatives.Load())
 	return code
 }
@@ -121,11 +132,7 @@ func TestTranscripts(t *testing.T) {
 		t.Run(filepath.Base(file), func(t *testing.T) {
 			t.Parallel()
 			tr := readTranscript(t, file)
-			s := servers[tr.server]
-			if s == nil {
-				t.Fatalf("no server named %q", tr.server)
-			}
-			r := newRunner(s.Addr, tr.region)
+			r := newRunner(serverOf(t, tr), tr.region)
 			for _, e := range tr.exchanges {
 				// Not parallel: an exchange uses what earlier ones made.
 				t.Run(e.name, func(t *testing.T) {
@@ -140,3 +147,39 @@ func TestTranscripts(t *testing.T) {
 		})
 	}
 }
+
+// serverOf returns the server a transcript asks for; one of its own is started
+// with the test and ends with it.
+func serverOf(t *testing.T, tr *transcript) *moraineproc.Server {
+	t.Helper()
+	if tr.server != "own" {
+		s := servers[tr.server]
+		if s == nil {
+			t.Fatalf("no server named %q", tr.server)
+		}
+		return s
+	}
+	return ownServer(t, tr.flags...)
+}
+
+// ownServer starts a server with further flags for one test.
+func ownServer(t *testing.T, flags ...string) *moraineproc.Server {
+	t.Helper()
+	s, err := moraineproc.Start(t.Context(), moraineproc.Config{
+		Binary: binary, Data: filepath.Join(t.TempDir(), "data"), Args: append(slices.Clone(commonFlags), flags...),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), ownStopMax)
+		defer cancel()
+		if err := s.Stop(ctx); err != nil {
+			t.Error(err)
+		}
+	})
+	return s
+}
+
+// ownStopMax is how long a server of one test may take to drain.
+const ownStopMax = 30 * time.Second

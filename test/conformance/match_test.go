@@ -24,6 +24,15 @@ var kinds = map[string]string{
 	"stamp":            `\d{8}T\d{6}Z`,
 	"hex64":            `[0-9a-f]{64}`,
 	"number":           `\d+`,
+	"uuid":             `[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}`,
+	"user-id":          `AIDA[A-Z2-7]{17}`,
+	"group-id":         `AGPA[A-Z2-7]{17}`,
+	"role-id":          `AROA[A-Z2-7]{17}`,
+	"policy-id":        `ANPA[A-Z2-7]{17}`,
+	"key-id":           `AKIA[A-Z2-7]{16}`,
+	"session-key-id":   `ASIA[A-Z2-7]{16}`,
+	"secret":           `[A-Za-z0-9+/]{40}`,
+	"token":            `[A-Za-z0-9+/]+={0,2}`,
 	"rest":             `(?s:.*)`,
 }
 
@@ -104,34 +113,19 @@ func sub(s string, m []int, i int) string {
 	return s[m[2*i]:m[2*i+1]]
 }
 
-var requestID = regexp.MustCompile(`^[A-Za-z0-9_-]{47}$`)
+// The forms of a request id: of the vault API, and of IAM and STS.
+var (
+	requestID = regexp.MustCompile(`^[A-Za-z0-9_-]{47}$`)
+	uuid      = regexp.MustCompile("^" + kinds["uuid"] + "$")
+)
 
 // invariants returns what is wrong with a reply whatever the operation was
 // (glacier-api §1.6).
 func invariants(resp *wire.Response) []string {
-	var wrong []string
+	wrong := headerInvariants(resp)
 	add := func(format string, args ...any) { wrong = append(wrong, fmt.Sprintf(format, args...)) }
-	count := map[string]int{}
-	for _, f := range resp.Fields {
-		count[strings.ToLower(f.Name)]++
-	}
-	for name, n := range count {
-		if n > 1 {
-			add("header %s appears %d times", name, n)
-		}
-	}
 	if id := resp.Get("x-amzn-RequestId"); !requestID.MatchString(id) {
 		add("x-amzn-RequestId %q is not 47 characters of base64url", id)
-	}
-	if date := resp.Get("Date"); len(date) == 0 {
-		add("no Date")
-	} else if _, err := time.Parse("Mon, 02 Jan 2006 15:04:05 GMT", date); err != nil {
-		add("Date %q is not RFC 1123 in GMT", date)
-	}
-	for _, name := range []string{"Transfer-Encoding", "Content-Encoding", "x-amzn-ErrorType"} {
-		if resp.Has(name) {
-			add("header %s: %s", name, resp.Get(name))
-		}
 	}
 	switch {
 	case resp.Status == 204 && resp.Has("Content-Length"):
@@ -146,6 +140,56 @@ func invariants(resp *wire.Response) []string {
 		add("Content-Type %q of an error", resp.Get("Content-Type"))
 	case resp.Status >= 400 && resp.BodySize == 0:
 		add("error without a body")
+	}
+	return wrong
+}
+
+// headerInvariants are those of every service.
+func headerInvariants(resp *wire.Response) []string {
+	var wrong []string
+	add := func(format string, args ...any) { wrong = append(wrong, fmt.Sprintf(format, args...)) }
+	count := map[string]int{}
+	for _, f := range resp.Fields {
+		count[strings.ToLower(f.Name)]++
+	}
+	for name, n := range count {
+		if n > 1 {
+			add("header %s appears %d times", name, n)
+		}
+	}
+	if date := resp.Get("Date"); len(date) == 0 {
+		add("no Date")
+	} else if _, err := time.Parse("Mon, 02 Jan 2006 15:04:05 GMT", date); err != nil {
+		add("Date %q is not RFC 1123 in GMT", date)
+	}
+	for _, name := range []string{"Transfer-Encoding", "Content-Encoding", "x-amzn-ErrorType"} {
+		if resp.Has(name) {
+			add("header %s: %s", name, resp.Get(name))
+		}
+	}
+	return wrong
+}
+
+// identityInvariants returns what is wrong with a reply of IAM or STS whatever
+// the operation was (access-control §2.2).
+func identityInvariants(resp *wire.Response) []string {
+	wrong := headerInvariants(resp)
+	add := func(format string, args ...any) { wrong = append(wrong, fmt.Sprintf(format, args...)) }
+	id := resp.Get("x-amzn-RequestId")
+	if !uuid.MatchString(id) {
+		add("x-amzn-RequestId %q is not a UUID of version 4", id)
+	}
+	if n := strings.Count(string(resp.Body), "<RequestId>"+id+"</RequestId>"); n != 1 {
+		add("the body names the request %s %d times", id, n)
+	}
+	if got := resp.Get("Content-Type"); got != "text/xml" {
+		add("Content-Type %q, want text/xml", got)
+	}
+	if got := resp.Get("Content-Length"); got != fmt.Sprint(resp.BodySize) {
+		add("Content-Length %q for a body of %d bytes", got, resp.BodySize)
+	}
+	if got := resp.Get("Cache-Control"); got != "no-store" {
+		add("Cache-Control %q, want no-store: answers may hold secrets", got)
 	}
 	return wrong
 }

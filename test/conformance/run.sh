@@ -2,7 +2,8 @@
 # Runs the real clients against a server started for the occasion: the AWS CLI,
 # boto3 with its client and its resource layer, and the SDK for JavaScript; then
 # the main job, with kills; then what takes Glacier weeks, on a moved clock.
-# A client that is missing is a failure, never a skip. TEST_SERVER_BINARY names a
+# A client that is missing is a failure, never a skip, and so is an operation
+# that a client has not done. TEST_SERVER_BINARY names a
 # ready server; without it the server is built from this tree.
 set -euo pipefail
 
@@ -47,7 +48,7 @@ export MORAINE_ROOT_ACCESS_KEY_ID=AKIAMORAINETEST00002
 export MORAINE_ROOT_SECRET_ACCESS_KEY=moraine/clients/secret+key/012345678901
 export MORAINE_ACCOUNT_ID=210987654321
 export MORAINE_REGION=eu-north-1
-"$binary" serve --listen "127.0.0.1:$port" --data "$work/data" --regions eu-north-1,us-east-1 \
+"$binary" serve --listen "127.0.0.1:$port" --data "$work/data" --regions eu-north-1,us-east-1,eu-west-1 \
 	--admin-listen '' --job-delay expedited=0s,standard=1s,bulk=10m --inventory-interval 0s >"$work/server.log" 2>&1 &
 server=$!
 
@@ -70,11 +71,12 @@ export AWS_MAX_ATTEMPTS=1 ACCOUNT=$MORAINE_ACCOUNT_ID
 python3 "$here/boto3_client.py" || die "boto3_client.py failed"
 python3 "$here/boto3_resource.py" || die "boto3_resource.py failed"
 python3 "$here/boto3_iam.py" || die "boto3_iam.py failed"
-node "$here/node/client.mjs" || die "node/client.mjs failed"
+CAPACITY_REGION=eu-west-1 node "$here/node/client.mjs" || die "node/client.mjs failed"
 
 kill -TERM "$server"
 wait "$server" || die "the server did not end cleanly"
 server=
+python3 "$here/coverage.py" "$work/data/audit" || die "a client has left something out"
 "$binary" fsck --data "$work/data" >"$work/fsck.log" 2>&1 || {
 	cat "$work/fsck.log" >&2
 	die "fsck found damage"

@@ -14,6 +14,7 @@ import (
 type exchange struct {
 	name, file string
 	line       int
+	service    string // "" for the vault API, else "iam" or "sts"
 
 	method, target string
 	fields         []wire.Field
@@ -32,8 +33,9 @@ type directive struct{ name, arg string }
 
 // transcript is one file of exchanges.
 type transcript struct {
-	name, server, region string
-	exchanges            []*exchange
+	name, server, region, service string
+	flags                         []string // of a server of its own
+	exchanges                     []*exchange
 }
 
 // find returns the argument of the first directive with that name.
@@ -78,7 +80,7 @@ func readTranscript(t *testing.T, path string) *transcript {
 		switch {
 		case isNew:
 			flush()
-			current, reply = &exchange{name: name, file: path, line: lineNo}, false
+			current, reply = &exchange{name: name, file: path, line: lineNo, service: tr.service}, false
 			tr.exchanges = append(tr.exchanges, current)
 		case line == "---" && current != nil && !reply:
 			flush()
@@ -90,6 +92,10 @@ func readTranscript(t *testing.T, path string) *transcript {
 				tr.server = value
 			case "region":
 				tr.region = value
+			case "service":
+				tr.service = value
+			case "flags":
+				tr.flags = strings.Fields(value)
 			}
 		default:
 			block = append(block, line)
@@ -129,6 +135,9 @@ func (e *exchange) take(block []string, reply bool) error {
 		if rest, ok := strings.CutPrefix(line, "@"); ok {
 			name, arg, _ := strings.Cut(rest, " ")
 			e.directives = append(e.directives, directive{name, arg})
+			if name == "service" {
+				e.service = strings.TrimPrefix(arg, "glacier")
+			}
 			continue
 		}
 		if err := takeField(line, &e.fields, &e.dropped); err != nil {
@@ -139,6 +148,9 @@ func (e *exchange) take(block []string, reply bool) error {
 }
 
 func (e *exchange) takeReply(first string, head []string, body string) error {
+	if action, ok := e.find("call"); ok && first == "done" {
+		first, body = "200", identityDone(e.service, action)
+	}
 	family, rest, _ := strings.Cut(first, " ")
 	if family == "error" || family == "front" {
 		var status, code string
@@ -148,6 +160,11 @@ func (e *exchange) takeReply(first string, head []string, body string) error {
 			return fmt.Errorf("reply line %q", first)
 		}
 		body, first = errorBody(code, message, family == "front"), status
+		if e.service != "" {
+			body = identityError(e.service, code, message)
+		}
+	} else if e.service != "" {
+		body = joined(body)
 	}
 	if _, err := fmt.Sscan(first, &e.status); err != nil {
 		return fmt.Errorf("reply line %q: %w", first, err)

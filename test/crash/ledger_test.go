@@ -28,6 +28,7 @@ type archive struct {
 	id, vault, description string
 	payload                vaultclient.Payload
 	fate                   fate
+	retained               bool // in a vault with a lock; the workload does not delete it
 	checked                bool // its bytes were compared after some restart
 }
 
@@ -82,6 +83,19 @@ type ledger struct {
 	counts   map[string]*count
 	faults   []string
 
+	documents   []*document
+	capacities  []*capacity
+	users       []*user
+	revoked     []*accessKey // deleted keys
+	auditor     *accessKey   // of a user who may do everything with vaults; nil for none
+	locks       []*lockVault
+	locksComing int // vaults being made
+	locksLeft   int // vaults that may be made until the next kill
+	unitsLeft   int // capacity units that may be bought until then
+
+	notices      map[string]*notice // by job id: every acknowledged job
+	acknowledged map[string]string  // by request id: every acknowledged write, and what it was
+
 	base []byte // random bytes all payloads are cut from; never written
 }
 
@@ -92,8 +106,10 @@ func newLedger(seed uint64) *ledger {
 	l := &ledger{
 		archives: map[string]*archive{}, pending: map[string]*archive{},
 		uploads: map[string]*upload{}, opening: map[string]*upload{},
-		counts: map[string]*count{},
-		base:   make([]byte, 32<<20),
+		counts:    map[string]*count{},
+		documents: newDocuments(), capacities: newCapacities(), users: newUsers(),
+		notices: map[string]*notice{}, acknowledged: map[string]string{},
+		base: make([]byte, 32<<20),
 	}
 	r := rand.New(rand.NewPCG(seed, 7))
 	for i := 0; i < len(l.base); i += 8 {
@@ -144,7 +160,7 @@ func (l *ledger) pick(r *rand.Rand) *archive {
 	skip := r.IntN(max(1, len(l.archives)))
 	var found *archive
 	for _, a := range l.archives { // random order by itself; skip spreads it
-		if a.fate == live {
+		if a.fate == live && !a.retained {
 			found = a
 			if skip--; skip < 0 {
 				break

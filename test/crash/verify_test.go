@@ -4,10 +4,12 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	"moraine/test/internal/iamclient"
 	"moraine/test/internal/vaultclient"
 )
 
@@ -16,11 +18,13 @@ const verifyMax = 10 * time.Minute
 
 // verifier compares a restarted server with the ledger.
 type verifier struct {
-	l      *ledger
-	client func() *vaultclient.Client
-	r      *rand.Rand
-	all    bool // read every archive back, not a sample of the old ones
-	bytes  atomic.Int64
+	l        *ledger
+	client   func() *vaultclient.Client
+	iam      func() *iamclient.Client
+	r        *rand.Rand
+	all      bool          // read everything back, not a sample of what is old
+	patience time.Duration // for messages
+	bytes    atomic.Int64
 }
 
 // run checks everything. What was in flight is decided by what is found; after
@@ -31,7 +35,12 @@ func (v *verifier) run(t *testing.T) {
 	defer cancel()
 	c := v.client()
 	defer c.Close()
-	for _, vault := range vaults {
+	locks := v.someLocks()
+	listed := slices.Clone(vaults)
+	for _, lock := range locks {
+		listed = append(listed, lock.name)
+	}
+	for _, vault := range listed {
 		if err := v.inventory(ctx, c, vault); err != nil {
 			v.l.fault("inventory of %s: %v", vault, err)
 		}
@@ -42,6 +51,13 @@ func (v *verifier) run(t *testing.T) {
 		}
 	}
 	v.forgetInFlight()
+	v.readDocuments(ctx, c)
+	v.inForce(ctx, c)
+	v.readCapacity(ctx, c)
+	v.readLocks(ctx, c, locks)
+	iam := v.iam()
+	defer iam.Close()
+	v.readIdentities(ctx, c, iam)
 	if err := v.readBack(ctx); err != nil {
 		v.l.fault("read back: %v", err)
 	}
@@ -105,8 +121,8 @@ func (v *verifier) listed(vault string, item vaultclient.InventoryArchive) {
 	case a.fate == deleted:
 		v.l.fault("archive %s (%s) came back after its deletion was acknowledged", a.id, a.description)
 	case a.vault != vault || a.description != item.ArchiveDescription || a.payload.Size != item.Size || a.payload.Tree != item.SHA256TreeHash:
-		v.l.fault("archive %s is listed as %+v, want %s in %s with %d bytes and tree hash %s",
-			a.id, item, a.description, a.vault, a.payload.Size, a.payload.Tree)
+		v.l.fault("%s: archive %s is listed as %+v, want %s in %s with %d bytes and tree hash %s",
+			half, a.id, item, a.description, a.vault, a.payload.Size, a.payload.Tree)
 	default:
 		v.l.do(func() { a.fate = live })
 	}

@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"sync/atomic"
 
+	"moraine/test/internal/iamclient"
 	"moraine/test/internal/vaultclient"
 )
 
@@ -16,12 +17,20 @@ const (
 	liveBytesMax = 512 << 20
 )
 
+// kill tells workers of the kill of the server.
+type kill struct {
+	near atomic.Bool // set a few milliseconds before
+	now  atomic.Bool // set just before
+}
+
 // worker runs operations over one connection until the server is gone.
 type worker struct {
-	l       *ledger
-	c       *vaultclient.Client
-	r       *rand.Rand
-	killing *atomic.Bool // set just before the kill
+	l     *ledger
+	c     *vaultclient.Client
+	iam   *iamclient.Client
+	r     *rand.Rand
+	clerk bool // works on everything but archives
+	kill  *kill
 }
 
 var errOver = errors.New("the round is over")
@@ -30,14 +39,50 @@ var errOver = errors.New("the round is over")
 // fault.
 func (w *worker) run(ctx context.Context) {
 	defer w.c.Close()
-	for ctx.Err() == nil && !w.killing.Load() {
+	defer w.iam.Close()
+	for ctx.Err() == nil && !w.kill.now.Load() {
 		if err := w.step(ctx); err != nil {
 			return
 		}
 	}
 }
 
+// step is one operation on archives or on what decides about them.
 func (w *worker) step(ctx context.Context) error {
+	if w.clerk || w.r.IntN(8) == 0 {
+		return w.paperwork(ctx)
+	}
+	return w.archive(ctx)
+}
+
+// paperwork is one operation on documents, locks, identities or capacity.
+func (w *worker) paperwork(ctx context.Context) error {
+	if w.kill.near.Load() && w.r.IntN(4) > 0 {
+		return w.lastWord(ctx)
+	}
+	switch dice := w.r.IntN(100); {
+	case dice < 30:
+		return w.document(ctx)
+	case dice < 60:
+		return w.lock(ctx)
+	case dice < 95:
+		return w.identity(ctx)
+	}
+	return w.buy(ctx)
+}
+
+// lastWord takes something away for good, if there is something to take: a kill
+// hits such an operation more often than by chance.
+func (w *worker) lastWord(ctx context.Context) error {
+	if w.r.IntN(2) == 0 {
+		if v := w.l.claimInProgress(); v != nil {
+			return w.completeLock(ctx, v)
+		}
+	}
+	return w.revoke(ctx)
+}
+
+func (w *worker) archive(ctx context.Context) error {
 	n, bytes := w.l.liveBytes()
 	dice := w.r.IntN(100)
 	if (n > liveMax || bytes > liveBytesMax) && dice < 60 {
@@ -84,7 +129,7 @@ func (w *worker) settle(op string, err error) error {
 			fault = fmt.Sprintf("%s was refused: %v", op, err)
 		default:
 			c.inFlight++
-			if !w.killing.Load() {
+			if !w.kill.now.Load() {
 				fault = fmt.Sprintf("%s broke off while the server was up: %v", op, err)
 			}
 		}
@@ -96,6 +141,17 @@ func (w *worker) settle(op string, err error) error {
 		return errOver
 	}
 	return nil
+}
+
+// refused settles an operation that must be refused with a code.
+func (w *worker) refused(op string, err error, code string) error {
+	if err == nil {
+		w.l.fault("%s: %s succeeded, want %s", lost, op, code)
+	}
+	if vaultclient.IsRefused(err, code) {
+		err = nil
+	}
+	return w.settle(op, err)
 }
 
 func (w *worker) uploadArchive(ctx context.Context, size int64) error {
@@ -253,7 +309,14 @@ func (w *worker) startJob(ctx context.Context) error {
 	if a == nil {
 		return nil
 	}
-	id, err := w.c.InitiateJob(ctx, a.vault, vaultclient.JobRequest{Type: "archive-retrieval", ArchiveId: a.id})
+	request := vaultclient.JobRequest{Type: "archive-retrieval", ArchiveId: a.id}
+	if w.r.IntN(4) == 0 {
+		request.SNSTopic = topicOfJob
+	}
+	if w.r.IntN(8) == 0 {
+		request.Tier = "Bulk" // which waits beyond the end of the run
+	}
+	id, err := w.c.InitiateJob(ctx, a.vault, request)
 	if vaultclient.IsRefused(err, "ResourceNotFoundException") {
 		gone := false
 		w.l.do(func() { gone = a.fate != live })
@@ -261,7 +324,7 @@ func (w *worker) startJob(ctx context.Context) error {
 			return nil // another worker deleted it in between
 		}
 	}
-	if err == nil {
+	if err == nil && request.Tier != "Bulk" {
 		w.l.do(func() { w.l.jobs = append(w.l.jobs, job{id, a.vault, a.id}) })
 	}
 	return w.settle("initiate job", err)

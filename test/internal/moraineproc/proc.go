@@ -194,7 +194,17 @@ func (s *Server) Stop(ctx context.Context) error {
 // Fsck runs "moraine fsck" on a stopped store and returns what it printed and
 // its exit status.
 func Fsck(ctx context.Context, binary, data string) (string, int, error) {
-	out, err := exec.CommandContext(ctx, binary, "fsck", "--data", data).CombinedOutput()
+	return check(ctx, binary, "fsck", "--data", data)
+}
+
+// VerifyAudit runs "moraine audit verify" on a store and returns what it printed
+// and its exit status.
+func VerifyAudit(ctx context.Context, binary, data string) (string, int, error) {
+	return check(ctx, binary, "audit", "verify", "--data", data)
+}
+
+func check(ctx context.Context, binary string, args ...string) (string, int, error) {
+	out, err := exec.CommandContext(ctx, binary, args...).CombinedOutput()
 	var exit *exec.ExitError
 	if errors.As(err, &exit) {
 		return string(out), exit.ExitCode(), nil

@@ -26,6 +26,8 @@ type Client struct {
 	Credentials *wire.Credentials
 	// Limit bounds one request and its reply; zero means two minutes.
 	Limit time.Duration
+	// Observe is called with each complete reply; nil: nobody looks.
+	Observe func(*wire.Request, *wire.Response)
 
 	conn *wire.Conn
 }
@@ -97,6 +99,9 @@ func (c *Client) Do(ctx context.Context, r *wire.Request, sink io.Writer) (*wire
 	resp, err := c.conn.Do(r, sink, limit)
 	if err != nil || c.conn.Closing {
 		c.Close()
+	}
+	if err == nil && c.Observe != nil {
+		c.Observe(r, resp)
 	}
 	return resp, err
 }
@@ -226,13 +231,7 @@ func (c *Client) AbortUpload(ctx context.Context, vault, uploadID string) error 
 
 // InitiateJob starts a job and returns its id.
 func (c *Client) InitiateJob(ctx context.Context, vault string, job JobRequest) (string, error) {
-	body, err := json.Marshal(job)
-	if err != nil {
-		return "", err
-	}
-	r := request("POST", "/-/vaults/"+vault+"/jobs", "Content-Type", "application/json")
-	r.Body = [][]byte{body}
-	resp, err := c.call(ctx, r, 202)
+	resp, err := c.callJSON(ctx, "POST", "/-/vaults/"+vault+"/jobs", job, 202)
 	if err != nil {
 		return "", err
 	}

@@ -29,6 +29,7 @@ type JobRequest struct {
 	Format             string `json:",omitempty"`
 	Tier               string `json:",omitempty"`
 	Description        string `json:",omitempty"`
+	SNSTopic           string `json:",omitempty"`
 	RetrievalByteRange string `json:",omitempty"`
 }
 

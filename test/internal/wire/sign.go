@@ -50,11 +50,16 @@ func (s Signed) Authorization() string {
 	return "AWS4-HMAC-SHA256 Credential=" + s.Credential + ", SignedHeaders=" + s.SignedHeaders + ", Signature=" + s.Signature
 }
 
-// Sign adds x-amz-date, the version header if absent, and Authorization to r.
+const glacier = "glacier"
+
+func (c *Credentials) service() string { return cmp.Or(c.Service, glacier) }
+
+// Sign adds x-amz-date, the version header of glacier if absent, and
+// Authorization to r.
 func (c *Credentials) Sign(r *Request, now time.Time) {
 	stamp := now.UTC().Format(StampFormat)
 	r.Set("x-amz-date", stamp)
-	if r.Get("x-amz-glacier-version") == "" {
+	if c.service() == glacier && r.Get("x-amz-glacier-version") == "" {
 		r.Set("x-amz-glacier-version", "2012-06-01")
 	}
 	r.Set("Authorization", c.Make(r, Signing{Stamp: stamp}).Authorization())
@@ -62,8 +67,7 @@ func (c *Credentials) Sign(r *Request, now time.Time) {
 
 // Make computes a signature over r as it stands and changes nothing in it.
 func (c *Credentials) Make(r *Request, s Signing) Signed {
-	service := cmp.Or(c.Service, "glacier")
-	scope := cmp.Or(s.Scope, s.Stamp[:min(8, len(s.Stamp))]+"/"+c.Region+"/"+service+"/aws4_request")
+	scope := cmp.Or(s.Scope, s.Stamp[:min(8, len(s.Stamp))]+"/"+c.Region+"/"+c.service()+"/aws4_request")
 	names := s.Headers
 	if names == nil {
 		names = defaultSigned(r)
