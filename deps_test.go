@@ -21,7 +21,7 @@ var floors = [][]string{
 	{"internal/treehash", "internal/arn", "internal/sigv4", "internal/disk", "internal/clock", "internal/egress"}, // leaves: the standard library
 	{"internal/policy"},                // a leaf that also knows names of resources
 	{"."},                              // nouns
-	{"internal/blob", "internal/meta"}, // ports
+	{"internal/blob", "internal/meta", "internal/fixity"}, // ports, and a format
 	{"internal/blob/blobtest", "internal/blob/mem", "internal/meta/metatest", "internal/meta/mem", "internal/disk/crashfs"},                           // their suites and references
 	{"internal/blob/pack", "internal/blob/mirror", "internal/meta/sqlmeta", "internal/notify/webhook", "internal/notify/sns", "internal/notify/nats"}, // adapters
 	{"internal/access"}, // services, the one every other asks first
