@@ -37,6 +37,8 @@ type Call struct {
 type Config struct {
 	Now func() time.Time // zero: time.Now
 	Log *slog.Logger     // zero: discard; hears of stored policies that do not parse
+	// Unreadable is told of each decision that such a policy made. Zero: nobody.
+	Unreadable func(resource string, d policy.Decision)
 }
 
 // Authority takes the decisions. Its methods may be called at the same time.
@@ -206,6 +208,9 @@ func (a *Authority) evaluate(tx meta.Tx, r *policy.Request, c *Call, act *Act, g
 	d := policy.Evaluate(r, &policies)
 	if d.Reason == policy.ReasonUnreadable {
 		a.log().Error("a stored policy does not parse, so everything it is about is refused", "resource", r.Resource)
+		if a.cfg.Unreadable != nil {
+			a.cfg.Unreadable(r.Resource, d)
+		}
 	}
 	return d, nil
 }

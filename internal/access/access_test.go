@@ -290,6 +290,10 @@ func TestUnreadable(t *testing.T) {
 			t.Run(name+" "+kind, func(t *testing.T) {
 				t.Parallel()
 				h := newHouse(t)
+				var told []string
+				h.Authority = access.New(access.Config{Now: func() time.Time { return h.now }, Unreadable: func(resource string, d policy.Decision) {
+					told = append(told, resource+" "+d.Statements[0].Policy)
+				}})
 				h.attach(1, func(d meta.Documents) error {
 					if kind == "access" {
 						return d.SetAccessPolicy("id", &p)
@@ -300,6 +304,9 @@ func TestUnreadable(t *testing.T) {
 				var r *access.Refusal
 				if !errors.As(err, &r) || r.Decision.Reason != policy.ReasonUnreadable {
 					t.Errorf("admitted by a policy that cannot be read: %v", err)
+				}
+				if want := moraine.VaultARN(region, account, "v") + " " + kind + "-policy"; len(told) != 1 || told[0] != want {
+					t.Errorf("told of %q, want %q", told, want)
 				}
 			})
 		}

@@ -21,12 +21,16 @@ type Config struct {
 	Root    Root             // required: the root identity that needs no rows
 	Now     func() time.Time // zero: time.Now
 	Log     *slog.Logger     // zero: discard; gets changes of privileges
+	// Unreadable is told of each decision that was made by a stored policy which
+	// does not parse. Zero: nobody.
+	Unreadable func(resource string, d policy.Decision)
 }
 
 // Service is the operations on identities.
 type Service struct {
 	*Directory
-	log *slog.Logger
+	log        *slog.Logger
+	unreadable func(resource string, d policy.Decision)
 }
 
 // New assembles a Service and touches nothing.
@@ -42,7 +46,7 @@ func New(cfg Config) *Service {
 			rows: cfg.Meta, keyring: cfg.Keyring, root: cfg.Root, now: cfg.Now,
 			compiled: make(map[string]compiled), used: make(map[string]moraine.KeyUse),
 		},
-		log: cfg.Log,
+		log: cfg.Log, unreadable: cfg.Unreadable,
 	}
 }
 
@@ -139,11 +143,19 @@ func (s *Service) authorize(tx meta.Tx, c *Call, action, arn string, extra ...st
 		r.Context.AddSet(keyTagKeys, tagKeys)
 	}
 	policies := p.Policies()
-	d := policy.Evaluate(&r, &policies)
-	if !d.Allowed {
-		return denied("%s", d.Denial(&r))
+	if d := s.evaluate(&r, &policies); !d.Allowed {
+		return moraine.Wrap(&access.Refusal{Decision: d}, moraine.Denied, "%s", d.Denial(&r))
 	}
 	return nil
+}
+
+// evaluate is policy.Evaluate, and tells of policies that do not parse.
+func (s *Service) evaluate(r *policy.Request, p *policy.Policies) policy.Decision {
+	d := policy.Evaluate(r, p)
+	if d.Reason == policy.ReasonUnreadable && s.unreadable != nil {
+		s.unreadable(r.Resource, d)
+	}
+	return d
 }
 
 // keyTagKeys is the one condition key with many values.

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"moraine"
+	"moraine/internal/access"
 	"moraine/internal/arn"
 	"moraine/internal/meta"
 	"moraine/internal/policy"
@@ -161,8 +162,13 @@ func (s *Service) assumable(tx meta.Tx, c *Call, a *AssumeRole) (*Entity, error)
 		return nil, err
 	}
 	for _, action := range a.actions() {
-		if !s.trusts(c, role, a, action) {
-			return nil, refusal
+		d := s.trusts(c, role, a, action)
+		switch {
+		case d.Allowed:
+		case role.Account != c.Principal.Account:
+			return nil, refusal // the trust policy is another account's business
+		default:
+			return nil, moraine.Wrap(&access.Refusal{Decision: d}, moraine.Denied, "%s", refusal.Error())
 		}
 	}
 	return role, nil
@@ -185,11 +191,11 @@ func (a *AssumeRole) actions() []string {
 // about the trust policy alone.
 var everything = parsed("everything", `{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"*","Resource":"*"}}`)
 
-// trusts reports whether trust policy and caller's policies allow the caller an
+// trusts decides whether trust policy and caller's policies allow the caller an
 // action on the role. Inside an account the evaluator is content with either side;
 // a role always wants its trust policy to agree, so that is asked first, as a
 // role of a foreign account would be.
-func (s *Service) trusts(c *Call, role *Entity, a *AssumeRole, action string) bool {
+func (s *Service) trusts(c *Call, role *Entity, a *AssumeRole, action string) policy.Decision {
 	trust := parsed(role.ARN+"#trust", role.Role.Trust)
 	trust.Bindings = role.Role.Bindings
 	r := policy.Request{Principal: c.Principal.Caller(), Action: action, Resource: role.ARN, Now: s.now()}
@@ -213,14 +219,13 @@ func (s *Service) trusts(c *Call, role *Entity, a *AssumeRole, action string) bo
 	foreign := r
 	foreign.Owner = "foreign"
 	policies := policy.Policies{Identity: []policy.Policy{everything}, Trust: &trust}
-	if d := policy.Evaluate(&foreign, &policies); !d.Allowed {
-		return false
+	if d := s.evaluate(&foreign, &policies); !d.Allowed {
+		return d
 	}
 	policies = c.Principal.Policies()
 	policies.Trust = &trust
 	r.Owner = string(role.Account)
-	d := policy.Evaluate(&r, &policies)
-	return d.Allowed
+	return s.evaluate(&r, &policies)
 }
 
 // begin makes the key and the token of a session.

@@ -41,6 +41,7 @@ type Config struct {
 	Observe    func(Event)      // zero: nothing; called once per request, must not block
 	Audit      *audit.Log       // zero: none; gets one record per request
 	Throttle   *access.Throttle // zero: no limit
+	Replays    *sigv4.Replays   // zero: none are noticed
 	// Claimed tells whom an access key belongs to, for the records of requests
 	// that were not verified. Zero: nobody knows.
 	Claimed func(ctx context.Context, keyID string) (access.Principal, bool)
@@ -112,6 +113,8 @@ type call struct {
 	start    time.Time
 	handled  bool // the operation has begun
 	recorded bool // the audit record is made
+	noted    bool // its signature is remembered
+	replayed bool // a request with the same signature was here before
 }
 
 // ServeHTTP implements http.Handler. The steps are those of glacier-api §1.12.
@@ -126,6 +129,9 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	// The exact spelling of the documentation, which Set would change.
 	w.Header()["x-amzn-RequestId"] = []string{event.RequestID}
 	defer func() {
+		if c.noted && c.w.status/100 == 2 {
+			s.cfg.Replays.Completed(c.auth)
+		}
 		event.Duration = time.Since(start)
 		event.Status, event.BytesOut = c.w.status, c.w.bytes
 		event.BytesIn = c.bytesIn()
@@ -168,6 +174,9 @@ func (s *Server) serve(c *call) error {
 		Source: sourceIP(c.r.RemoteAddr), Secure: c.r.TLS != nil,
 		UserAgent: c.r.UserAgent(), Referer: c.r.Referer(),
 	}
+	if err := c.noteReplay(); err != nil {
+		return err
+	}
 	if err := c.checkVersion(); err != nil {
 		return err
 	}
@@ -182,6 +191,23 @@ func (s *Server) serve(c *call) error {
 		return err
 	}
 	return op.handle(s, c)
+}
+
+// onlyOnce are the operations that do something more when they are repeated, or
+// something else (access-control §1.13).
+var onlyOnce = map[string]bool{
+	"UploadArchive": true, "DeleteArchive": true, "PurchaseProvisionedCapacity": true,
+}
+
+// noteReplay remembers the signature of a request that changes something, and
+// refuses it if it must not be performed again.
+func (c *call) noteReplay() (err error) {
+	if audit.ReadOnly(c.target.op.name) {
+		return nil
+	}
+	c.replayed, err = c.server.cfg.Replays.Note(c.auth, onlyOnce[c.target.op.name])
+	c.noted = err == nil
+	return err
 }
 
 // bytesIn counts the body as far as it was read.
@@ -364,7 +390,7 @@ func (b *bodyReader) Read(p []byte) (int, error) {
 // created answers 201 or 202 with headers only; location is "" where there is
 // none. extra holds pairs of header names and values.
 func (c *call) created(status int, location string, extra ...string) error {
-	if err := c.conclude(elements(location, extra)); err != nil {
+	if err := c.conclude(location, extra...); err != nil {
 		return err
 	}
 	h := c.w.Header()
@@ -381,7 +407,7 @@ func (c *call) created(status int, location string, extra ...string) error {
 
 // done answers 204. extra holds pairs of header names and values.
 func (c *call) done(extra ...string) error {
-	if err := c.conclude(elements("", extra)); err != nil {
+	if err := c.conclude("", extra...); err != nil {
 		return err
 	}
 	for i := 0; i+1 < len(extra); i += 2 {
@@ -394,7 +420,7 @@ func (c *call) done(extra ...string) error {
 // ok answers 200 with a JSON body.
 func (c *call) ok(v any) error {
 	body := encodeJSON(v)
-	if err := c.conclude(nil); err != nil {
+	if err := c.conclude(""); err != nil {
 		return err
 	}
 	writeJSON(c.w, http.StatusOK, body)

@@ -19,11 +19,11 @@ import (
 // not enough to complete a lock (access-control §8.1).
 const lockIDShown = 4
 
-// conclude records a call that succeeded, before its reply; elements is what
-// the reply says. After an error the call must not be reported as a success,
-// although what it did is done: the client cannot know, as after a connection
-// that broke.
-func (c *call) conclude(elements map[string]any) error {
+// conclude records a call that succeeded, before its reply, which says a
+// location, if there is one, and what is in headers, pairs of names and values.
+// After an error the call must not be reported as a success, although what it
+// did is done: the client cannot know, as after a connection that broke.
+func (c *call) conclude(location string, headers ...string) error {
 	if c.recorded {
 		return nil
 	}
@@ -31,8 +31,8 @@ func (c *call) conclude(elements map[string]any) error {
 	if r == nil {
 		return nil
 	}
-	if !r.ReadOnly && len(elements) > 0 {
-		r.ResponseElements = elements
+	if !r.ReadOnly {
+		addElements(&r.ResponseElements, location, headers)
 	}
 	if err := c.server.cfg.Audit.Append(r, c.owner()); err != nil {
 		return moraine.Wrap(err, moraine.Unavailable, internalMessage)
@@ -53,7 +53,7 @@ func (c *call) concludeRefused(e *wireError, err error) {
 	if moraine.IsKind(err, moraine.Denied) {
 		r.ErrorCode = "AccessDenied"
 	}
-	audit.Explain(r.AdditionalEventData, err)
+	audit.Explain(r, err)
 	owner := c.owner()
 	var refusal *access.Refusal
 	if moraine.IsKind(err, moraine.Denied) && !errors.As(err, &refusal) {
@@ -79,7 +79,7 @@ func (c *call) settle() {
 		c.concludeRefused(&wireError{Code: code, Message: internalMessage}, c.event.Err)
 		return
 	}
-	if err := c.conclude(nil); err != nil {
+	if err := c.conclude(""); err != nil {
 		// The reply is out.
 		c.server.cfg.Log.ErrorContext(c.r.Context(), "a call was not recorded", "id", c.event.RequestID, slog.Any("err", err))
 	}
@@ -108,27 +108,32 @@ func (c *call) newRecord() *audit.Record {
 	if !known && !log.Admit(source) {
 		return nil
 	}
-	details := map[string]any{"bytesIn": c.bytesIn(), "bytesOut": c.w.bytes, "durationMs": time.Since(c.start).Milliseconds()}
-	r := &audit.Record{
-		EventSource: "glacier.amazonaws.com", EventName: "Unknown", APIVersion: apiVersion,
-		SourceIPAddress: source, UserAgent: c.r.UserAgent(), RequestID: c.event.RequestID,
-		AdditionalEventData: details, TLSDetails: audit.TLSOf(c.r.TLS, c.r.Host),
+	r := audit.NewRecord()
+	r.EventSource, r.EventName, r.APIVersion = "glacier.amazonaws.com", "Unknown", apiVersion
+	r.SourceIPAddress, r.UserAgent, r.RequestID = source, c.r.UserAgent(), c.event.RequestID
+	r.TLS = audit.TLSOf(c.r.TLS, c.r.Host)
+	details := &r.AdditionalEventData
+	details.Number("bytesIn", c.bytesIn())
+	details.Number("bytesOut", c.w.bytes)
+	details.Number("durationMs", time.Since(c.start).Milliseconds())
+	if c.replayed {
+		details.Flag("replaySuspected", true)
 	}
 	if c.target.op != nil {
-		r.RequestParameters = c.parameters()
+		c.addParameters(&r.RequestParameters)
 		if c.target.op.name != "" {
 			r.EventName = c.target.op.name
 		}
 	}
-	r.ReadOnly = audit.ReadOnly(r.EventName)
+	r.ReadOnly, r.Data = audit.ReadOnly(r.EventName), dataOperations[r.EventName]
 	if known {
 		p := &c.who.Principal
 		r.UserIdentity, r.Region = audit.IdentityOf(p, c.auth.KeyID), string(c.who.Region)
-		r.RecipientAccountID, r.Resources = string(p.Account), c.resources()
-		details["signedHeaders"] = strings.Join(c.auth.SignedHeaders, ";")
+		r.RecipientAccountID, r.Resource = string(p.Account), c.resource()
+		details.Text("signedHeaders", strings.Join(c.auth.SignedHeaders, ";"))
 		return r
 	}
-	details["authenticated"] = false
+	details.Flag("authenticated", false)
 	keyID := sigv4.ClaimedKeyID(c.r)
 	r.UserIdentity = audit.Unknown(keyID)
 	if claimed := c.server.cfg.Claimed; claimed != nil && r.UserIdentity.AccessKeyID != "" {
@@ -139,30 +144,48 @@ func (c *call) newRecord() *audit.Record {
 	return r
 }
 
-// resources names the vault of a call.
-func (c *call) resources() []audit.Resource {
+// dataOperations are about the bytes of an archive, a part or an output: what
+// CloudTrail calls data events (access-control §8.1).
+var dataOperations = map[string]bool{
+	"UploadArchive": true, "DeleteArchive": true, "UploadMultipartPart": true, "GetJobOutput": true,
+}
+
+// resource names the vault of a call; zero if it is on none.
+func (c *call) resource() audit.Resource {
 	owner := c.target.account
 	if owner == "-" {
 		owner = string(c.who.Principal.Account)
 	}
 	if !isAccountID(owner) || !moraine.ValidVaultName(c.target.vault) {
-		return nil
+		return audit.Resource{}
 	}
-	return []audit.Resource{{
+	return audit.Resource{
 		ARN:       moraine.VaultARN(c.who.Region, moraine.AccountID(owner), c.target.vault),
 		AccountID: owner, Type: "AWS::Glacier::Vault",
-	}}
+	}
 }
 
-// ids names the last variable segment of a path by the segment before it.
-var ids = map[string]string{
-	"archives": "archiveId", "multipart-uploads": "uploadId", "jobs": "jobId", "lock-policy": "lockId",
+// idName names the last variable segment of a path by the segment before it.
+func idName(path string) string {
+	kind, _, _ := strings.Cut(strings.TrimPrefix(path, "vaults/{v}/"), "/")
+	switch kind {
+	case "archives":
+		return "archiveId"
+	case "multipart-uploads":
+		return "uploadId"
+	case "jobs":
+		return "jobId"
+	}
+	return lockIDName
 }
+
+// lockIDName is the parameter and the element that is never recorded whole.
+const lockIDName = "lockId"
 
 // parameterHeaders are the headers that are parameters of operations.
-var parameterHeaders = map[string]string{
-	"X-Amz-Sha256-Tree-Hash": "checksum", "X-Amz-Archive-Description": "archiveDescription",
-	"X-Amz-Part-Size": "partSize", "X-Amz-Archive-Size": "archiveSize", "Range": "range", "Content-Range": "range",
+var parameterHeaders = [...]struct{ header, name string }{
+	{"X-Amz-Sha256-Tree-Hash", "checksum"}, {"X-Amz-Archive-Description", "archiveDescription"},
+	{"X-Amz-Part-Size", "partSize"}, {"X-Amz-Archive-Size", "archiveSize"}, {"Content-Range", "range"}, {"Range", "range"},
 }
 
 // parameterQueries are the members of the query that are parameters.
@@ -174,48 +197,47 @@ var bodyMember = map[string]string{
 	"InitiateJob": "jobParameters", "SetVaultNotifications": "vaultNotificationConfig",
 }
 
-// parameters is what the request asks for, under the names of the API.
-func (c *call) parameters() map[string]any {
+// addParameters adds what the request asks for, under the names of the API.
+func (c *call) addParameters(p *audit.Members) {
 	t := &c.target
-	p := map[string]any{"accountId": t.account}
+	p.Text("accountId", t.account)
 	if t.vault != "" {
-		p["vaultName"] = t.vault
+		p.Text("vaultName", t.vault)
 	}
 	if t.id != "" {
-		name := ids[strings.Split(t.op.path, "/")[2]]
-		p[name] = t.id
-		if name == "lockId" {
-			p[name] = lockID(t.id)
+		name, id := idName(t.op.path), t.id
+		if name == lockIDName {
+			id = lockID(id)
 		}
+		p.Text(name, id)
 	}
-	for header, name := range parameterHeaders {
-		if value := c.r.Header.Get(header); value != "" {
-			p[name] = value
+	for _, h := range parameterHeaders {
+		if values := c.r.Header[h.header]; len(values) > 0 && values[0] != "" && !p.Has(h.name) {
+			p.Text(h.name, values[0])
 		}
 	}
 	for _, name := range parameterQueries {
 		if value := c.query.Get(name); value != "" {
-			p[name] = value
+			p.Text(name, value)
 		}
 	}
 	if c.auth == nil || len(c.auth.Body) == 0 {
-		return p
+		return
 	}
 	var body map[string]any
 	if json.Unmarshal(c.auth.Body, &body) != nil {
-		return p
+		return
 	}
 	body, _ = camelCase(body, "").(map[string]any)
 	if member := bodyMember[t.op.name]; member != "" {
-		p[member] = body
-		return p
+		p.Tree(member, body)
+		return
 	}
 	for name, value := range body {
-		if _, taken := p[name]; !taken {
-			p[name] = value
+		if !p.Has(name) {
+			p.Tree(name, value)
 		}
 	}
-	return p
 }
 
 // camelCase gives members names that begin with a small letter; the names of
@@ -248,26 +270,23 @@ func lowerFirst(s string) string {
 // responseHeaders are the headers of replies that are members of their output.
 var responseHeaders = map[string]string{
 	"x-amz-archive-id": "archiveId", "x-amz-sha256-tree-hash": "checksum", "x-amz-multipart-upload-id": "uploadId",
-	"x-amz-job-id": "jobId", "x-amz-job-output-path": "jobOutputPath", "x-amz-capacity-id": "capacityId", "x-amz-lock-id": "lockId",
+	"x-amz-job-id": "jobId", "x-amz-job-output-path": "jobOutputPath", "x-amz-capacity-id": "capacityId", "x-amz-lock-id": lockIDName,
 }
 
-// elements is what a reply without a body says in its headers.
-func elements(location string, headers []string) map[string]any {
-	out := make(map[string]any, 1+len(headers)/2)
+// addElements adds what a reply without a body says in its headers.
+func addElements(e *audit.Members, location string, headers []string) {
 	if location != "" {
-		out["location"] = location
+		e.Text("location", location)
 	}
 	for i := 0; i+1 < len(headers); i += 2 {
-		name := responseHeaders[headers[i]]
-		switch name {
-		case "":
-		case "lockId":
-			out[name] = lockID(headers[i+1])
-		default:
-			out[name] = headers[i+1]
+		name, value := responseHeaders[headers[i]], headers[i+1]
+		if name == lockIDName {
+			value = lockID(value)
+		}
+		if name != "" {
+			e.Text(name, value)
 		}
 	}
-	return out
 }
 
 func lockID(id string) string { return id[:min(len(id), lockIDShown)] }

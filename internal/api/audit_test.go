@@ -1,11 +1,9 @@
 package api_test
 
 import (
-	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -20,6 +18,7 @@ import (
 	"moraine/internal/access"
 	"moraine/internal/api"
 	"moraine/internal/audit"
+	"moraine/internal/audit/audittest"
 	"moraine/internal/blob"
 	"moraine/internal/blob/mem"
 	"moraine/internal/disk/crashfs"
@@ -42,9 +41,16 @@ type audited struct {
 
 func newAudited(t *testing.T, throttle *access.Throttle) *audited {
 	t.Helper()
+	return newAuditedWith(t, audit.Config{}, api.Config{Throttle: throttle})
+}
+
+// newAuditedWith is newAudited with more settings.
+func newAuditedWith(t *testing.T, auditing audit.Config, cfg api.Config) *audited {
+	t.Helper()
 	h := &audited{house: &house{t: t, clock: time.Date(2024, 11, 5, 8, 30, 11, 0, time.UTC)}, fsys: crashfs.New()}
 	var err error
-	if h.log, err = audit.Open(audit.Config{FS: h.fsys, Dir: "audit", Now: h.now}); err != nil {
+	auditing.FS, auditing.Dir, auditing.Now = h.fsys, "audit", h.now
+	if h.log, err = audit.Open(auditing); err != nil {
 		t.Fatal(err)
 	}
 	rows, err := sqlmeta.Open(t.Context(), sqlmeta.Config{Path: filepath.Join(t.TempDir(), "meta.db")})
@@ -60,17 +66,16 @@ func newAudited(t *testing.T, throttle *access.Throttle) *audited {
 	blobs := mem.New()
 	pending, authority := new(blob.Pending), access.New(access.Config{Now: h.now})
 	jobs := job.New(job.Config{Meta: rows, Blobs: blobs, Pending: pending, Access: authority, Now: h.now, Owner: "one"})
-	h.server = httptest.NewServer(api.New(api.Config{
-		Vaults: vault.New(vault.Config{Meta: rows, Blobs: blobs, Pending: pending, Access: authority, Now: h.now}), Jobs: jobs,
-		Verifier: sigv4.New(sigv4.Config{
-			Keys: directory{}, Now: h.now, Services: []string{"glacier"}, Regions: []string{region}, Debug: true,
-		}),
-		Principals: directory{}, Now: h.now, Audit: h.log, Throttle: throttle,
-		Claimed: func(_ context.Context, keyID string) (access.Principal, bool) {
-			p, _ := directory{}.Principal(nil)
-			return p, keyID == rootKey.ID
-		},
-	}))
+	cfg.Vaults = vault.New(vault.Config{Meta: rows, Blobs: blobs, Pending: pending, Access: authority, Now: h.now})
+	cfg.Jobs, cfg.Principals, cfg.Now, cfg.Audit = jobs, directory{}, h.now, h.log
+	cfg.Verifier = sigv4.New(sigv4.Config{
+		Keys: directory{}, Now: h.now, Services: []string{"glacier"}, Regions: []string{region}, Debug: true,
+	})
+	cfg.Claimed = func(_ context.Context, keyID string) (access.Principal, bool) {
+		p, _ := directory{}.Principal(nil)
+		return p, keyID == rootKey.ID
+	}
+	h.server = httptest.NewServer(api.New(cfg))
 	ctx, stop := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- jobs.Run(ctx) }()
@@ -120,25 +125,20 @@ func digest(body string) string {
 }
 
 // written ends the server and returns the text of the log and its records.
-func (h *audited) written() (string, []audit.Record) {
+func (h *audited) written() (string, []audittest.Event) {
 	h.t.Helper()
 	h.server.Close()
 	if err := h.log.Close(); err != nil {
 		h.t.Fatal(err)
 	}
-	if _, err := audit.Verify(h.fsys, "audit", 1); err != nil {
+	if _, err := audit.Verify(h.fsys, "audit", audit.First{}); err != nil {
 		h.t.Error(err)
 	}
-	text := h.fsys.ReadFile("audit/audit-2024-11-05T08.jsonl")
-	var all []audit.Record
-	for line := range bytes.Lines(text) {
-		var r audit.Record
-		if err := json.Unmarshal(line, &r); err != nil {
-			h.t.Fatalf("%v: %s", err, line)
-		}
-		all = append(all, r)
+	var text []byte
+	for _, r := range []string{"default", region} {
+		text = append(text, h.fsys.ReadFile("audit/audit-"+r+"-2024-11-05T08.jsonl")...)
 	}
-	return string(text), all
+	return string(text), audittest.Parse(h.t, text)
 }
 
 func id(r *http.Response) string { return r.Header["X-Amzn-Requestid"][0] }
@@ -232,7 +232,7 @@ func TestAuditOperations(t *testing.T) {
 	})
 	text, all := h.written()
 
-	byID := make(map[string]audit.Record)
+	byID := make(map[string]audittest.Event)
 	for _, r := range all {
 		if r.RequestID == "" {
 			continue
@@ -282,7 +282,7 @@ func TestAuditOperations(t *testing.T) {
 	if f.UserIdentity.Type != "Root" || f.AdditionalEventData["authenticated"] != false || f.ErrorCode != "InvalidSignatureException" {
 		t.Errorf("a forged request is recorded as %+v", f)
 	}
-	if diff := cmp.Diff(audit.Identity{Type: "Unknown", AccessKeyID: "AKIAZZZZZZZZZZZZZZZZ"}, s.UserIdentity); diff != "" {
+	if diff := cmp.Diff(audittest.Identity{Type: "Unknown", AccessKeyID: "AKIAZZZZZZZZZZZZZZZZ"}, s.UserIdentity); diff != "" {
 		t.Errorf("a request with an unknown key (-want +got):\n%s", diff)
 	}
 }
@@ -322,7 +322,7 @@ func TestAuditFails(t *testing.T) {
 	}
 	// The reply of the last write is here, so its record is durable.
 	after := h.fsys.Crash(crashfs.KeepNone, nil)
-	if report, err := audit.Verify(after, "audit", 1); err != nil || report.Records != 5 {
+	if report, err := audit.Verify(after, "audit", audit.First{}); err != nil || report.Records != 5 {
 		t.Errorf("after a crash: %+v, %v", report, err)
 	}
 }
@@ -337,5 +337,99 @@ func TestThrottled(t *testing.T) {
 	_, all := h.written()
 	if r := all[len(all)-1]; r.ErrorCode != "ThrottlingException" || r.EventName != "ListVaults" {
 		t.Errorf("recorded as %+v", r)
+	}
+}
+
+// TestReplay is the replay of captured requests (access-control §1.13): seen in
+// their records, and with enforce refused if they must not be done twice and
+// succeeded.
+func TestReplay(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name    string
+		replays func(h func() time.Time) *sigv4.Replays
+		deleted int // status of the second DeleteArchive
+		marked  bool
+	}{
+		{"off", func(func() time.Time) *sigv4.Replays { return nil }, 204, false},
+		{"log", func(now func() time.Time) *sigv4.Replays { return sigv4.NewReplays(false, now) }, 204, true},
+		{"enforce", func(now func() time.Time) *sigv4.Replays { return sigv4.NewReplays(true, now) }, 403, true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			now := func() time.Time { return time.Date(2024, 11, 5, 8, 30, 11, 0, time.UTC) }
+			h := newAuditedWith(t, audit.Config{}, api.Config{Replays: tt.replays(now)})
+			status := func(method, target, body string, headers ...string) (int, string) {
+				r, text := h.do(method, target, body, nil, headers...)
+				return r.StatusCode, r.Header.Get("x-amz-archive-id") + text
+			}
+			for range 2 { // the same instant, so the same signature
+				if got, text := status("PUT", "/-/vaults/v", ""); got != 201 {
+					t.Errorf("CreateVault answers %d %s", got, text)
+				}
+				if got, text := status("GET", "/-/vaults/v", ""); got != 200 {
+					t.Errorf("DescribeVault answers %d %s", got, text)
+				}
+			}
+			upload := []string{"x-amz-sha256-tree-hash", digest("bytes")}
+			got, id := status("POST", "/-/vaults/v/archives", "bytes", upload...)
+			if got != 201 {
+				t.Fatalf("UploadArchive answers %d", got)
+			}
+			again, _ := status("POST", "/-/vaults/v/archives", "bytes", upload...)
+			if want := map[int]int{204: 201, 403: 403}[tt.deleted]; again != want {
+				t.Errorf("the second UploadArchive answers %d, want %d", again, want)
+			}
+			if got, text := status("DELETE", "/-/vaults/v/archives/"+id, ""); got != 204 {
+				t.Fatalf("DeleteArchive answers %d %s", got, text)
+			}
+			got, text := status("DELETE", "/-/vaults/v/archives/"+id, "")
+			if got != tt.deleted || got == 403 && !strings.Contains(text, "InvalidSignatureException") {
+				t.Errorf("the second DeleteArchive answers %d %s", got, text)
+			}
+			// What failed may be tried again.
+			for range 2 {
+				if got, _ := status("DELETE", "/-/vaults/v/archives/none", ""); got != 404 {
+					t.Errorf("DeleteArchive of what is not there answers %d", got)
+				}
+			}
+			_, all := h.written()
+			seen := make(map[string]int)
+			for _, r := range all {
+				seen[r.EventName]++
+				marked := r.AdditionalEventData["replaySuspected"] == true
+				want := tt.marked && !r.ReadOnly && (seen[r.EventName] == 2 || seen[r.EventName] == 4)
+				if marked != want {
+					t.Errorf("%s, number %d: marked %v", r.EventName, seen[r.EventName], marked)
+				}
+			}
+		})
+	}
+}
+
+// TestAuditDataEvents checks which operations count as data events.
+func TestAuditDataEvents(t *testing.T) {
+	t.Parallel()
+	h := newAuditedWith(t, audit.Config{DataEvents: true}, api.Config{})
+	h.do("PUT", "/-/vaults/v", "", nil)
+	for _, route := range api.Routes() {
+		method, target, _ := strings.Cut(route, " ")
+		h.do(method, strings.NewReplacer("{v}", "none", "{id}", "x").Replace("/-/"+target), "", nil)
+	}
+	_, all := h.written()
+	data := map[string]bool{"UploadArchive": true, "DeleteArchive": true, "UploadMultipartPart": true, "GetJobOutput": true}
+	found := 0
+	for _, r := range all {
+		category := "Management"
+		if data[r.EventName] {
+			category = "Data"
+			found++
+		}
+		if r.EventCategory != category || r.ManagementEvent == data[r.EventName] {
+			t.Errorf("%s is %s, %v", r.EventName, r.EventCategory, r.ManagementEvent)
+		}
+	}
+	if found != len(data) || len(all) < 34 {
+		t.Errorf("%d data events of %d records", found, len(all))
 	}
 }

@@ -19,3 +19,14 @@ func OperationNames() map[string]bool {
 	}
 	return all
 }
+
+// Routes lists method and path of each operation.
+func Routes() map[string]string {
+	all := make(map[string]string)
+	for _, op := range operations {
+		if op.name != "" {
+			all[op.name] = op.method + " " + op.path
+		}
+	}
+	return all
+}

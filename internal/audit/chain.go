@@ -1,7 +1,6 @@
 package audit
 
 import (
-	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -10,41 +9,65 @@ import (
 	"strings"
 )
 
-// genesis is the hash before the first record.
+// digest is a SHA-256 as small hex digits.
+type digest [2 * sha256.Size]byte
+
+func (d digest) String() string { return string(d[:]) }
+
+// genesis is the hash before the first line of a chain.
 //
 // format: never change
-var genesis = strings.Repeat("0", hex.EncodedLen(sha256.Size))
+var genesis = digest([]byte(strings.Repeat("0", len(digest{}))))
 
-// link is where a record stands in the chain.
+// link is where a line stands in its chain.
 type link struct {
 	seq        int64
-	prev, hash string // hex
+	prev, hash digest
 }
 
-// hashOf is the hash of a record: SHA-256 of the hash before it, its number and
-// its canonical text, each but the last with a newline.
-//
-// format: never change
-func hashOf(prev string, seq int64, canonical []byte) string {
-	h := sha256.New()
-	h.Write([]byte(prev))
-	h.Write([]byte("\n" + strconv.FormatInt(seq, 10) + "\n"))
-	h.Write(canonical)
-	return hex.EncodeToString(h.Sum(nil))
+// headroom is the space that a text to be hashed leaves in front of itself: for
+// the hash before it, its number and two newlines.
+const headroom = len(digest{}) + 1 + 19 + 1
+
+// follow returns the link of a canonical text that comes after l. The text
+// begins after headroom bytes of b, which are overwritten.
+func (l *link) follow(b []byte) link {
+	next := link{seq: l.seq + 1, prev: l.hash}
+	next.hash = hashOf(&next, b)
+	return next
 }
 
-// appendLine adds the line of a canonical record to to. The canonical text is
-// a JSON object; its last brace makes room for the member moraine.
+// hashOf is the hash of a line: SHA-256 of the hash before it, its number and
+// its canonical text, each but the last with a newline. The text begins after
+// headroom bytes of b, which are overwritten, so that all is hashed at once.
 //
 // format: never change
-func appendLine(to, canonical []byte, l link) []byte {
+func hashOf(l *link, b []byte) digest {
+	var number [19]byte
+	digits := strconv.AppendInt(number[:0], l.seq, 10)
+	start := headroom - len(l.prev) - 1 - len(digits) - 1
+	head := append(b[start:start], l.prev[:]...)
+	head = append(head, '\n')
+	head = append(head, digits...)
+	_ = append(head, '\n')
+	sum := sha256.Sum256(b[start:])
+	var d digest
+	hex.Encode(d[:], sum[:])
+	return d
+}
+
+// appendLine adds the line of a canonical text to to. The text is a JSON
+// object; its last brace makes room for the member moraine.
+//
+// format: never change
+func appendLine(to, canonical []byte, l *link) []byte {
 	to = append(to, canonical[:len(canonical)-1]...)
 	to = append(to, `,"moraine":{"seq":`...)
 	to = strconv.AppendInt(to, l.seq, 10)
 	to = append(to, `,"prevHash":"`...)
-	to = append(to, l.prev...)
+	to = append(to, l.prev[:]...)
 	to = append(to, `","hash":"`...)
-	to = append(to, l.hash...)
+	to = append(to, l.hash[:]...)
 	return append(to, "\"}}\n"...)
 }
 
@@ -70,9 +93,11 @@ func parseLine(line []byte) (link, error) {
 	if err != nil {
 		return link{}, errForm
 	}
-	l := link{seq, string(tail[at[4]:at[5]]), string(tail[at[6]:at[7]])}
-	canonical := append(bytes.Clone(line[:len(line)-len(tail)+at[0]]), '}')
-	if hashOf(l.prev, l.seq, canonical) != l.hash {
+	l := link{seq, digest(tail[at[4]:at[5]]), digest(tail[at[6]:at[7]])}
+	canonical := line[:len(line)-len(tail)+at[0]]
+	b := make([]byte, headroom, headroom+len(canonical)+1)
+	b = append(append(b, canonical...), '}')
+	if hashOf(&l, b) != l.hash {
 		return l, errHash
 	}
 	return l, nil

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"moraine/internal/access"
+	"moraine/internal/policy"
 )
 
 // IdentityOf describes a principal that used the key (access-control §8.2).
@@ -22,11 +23,9 @@ func IdentityOf(p *access.Principal, keyID string) Identity {
 		id.UserName = lastPart(p.ARN)
 	}
 	if !p.Issued.IsZero() {
-		id.Session = &Session{Attributes: Attributes{CreationDate: Stamp(p.Issued), MFAAuthenticated: "false"}}
+		id.Session = &Session{Created: p.Issued}
 		if p.RoleID != "" {
-			id.Session.Issuer = &Issuer{
-				Type: "Role", PrincipalID: p.RoleID, ARN: p.RoleARN, AccountID: string(p.Account), UserName: lastPart(p.RoleARN),
-			}
+			id.Session.Role = Issuer{PrincipalID: p.RoleID, ARN: p.RoleARN, AccountID: string(p.Account), UserName: lastPart(p.RoleARN)}
 		}
 	}
 	return id
@@ -50,35 +49,42 @@ func isKeyID(s string) bool {
 
 func lastPart(arn string) string { return arn[strings.LastIndexByte(arn, '/')+1:] }
 
-// Explain adds to details which rule and which statement led to err, if it is
-// a refusal by policies.
-func Explain(details map[string]any, err error) {
+// Explain adds to r which rule and which statement led to err, if it is a
+// refusal by policies.
+func Explain(r *Record, err error) {
 	var refusal *access.Refusal
 	if !errors.As(err, &refusal) {
 		return
 	}
-	d := &refusal.Decision
-	details["decision"], details["reason"] = "DENY", d.Reason.String()
+	d, details := &refusal.Decision, &r.AdditionalEventData
+	details.Text("decision", "DENY")
+	details.Text("reason", d.Reason.String())
 	if len(d.Statements) == 0 {
 		return
 	}
 	m := d.Statements[0] // one is enough to deny
 	if m.Sid != "" {
-		details["matchedSid"] = m.Sid
+		details.Text("matchedSid", m.Sid)
 	}
-	source := m.Kind.String()
-	if m.Policy != "" {
-		source += " " + m.Policy
-	}
-	details["policySource"] = source
+	details.Text("policySource", Source(&m))
 }
 
-// TLSOf describes a connection; nil without TLS.
-func TLSOf(state *tls.ConnectionState, host string) *TLS {
-	if state == nil {
-		return nil
+// Source names the policy of a statement: its kind, and its name if that says
+// more.
+func Source(m *policy.Match) string {
+	kind := m.Kind.String()
+	if m.Policy == "" || m.Policy == kind {
+		return kind
 	}
-	return &TLS{
+	return kind + " " + m.Policy
+}
+
+// TLSOf describes a connection; zero without TLS.
+func TLSOf(state *tls.ConnectionState, host string) TLS {
+	if state == nil {
+		return TLS{}
+	}
+	return TLS{
 		Version: strings.Replace(tls.VersionName(state.Version), "TLS ", "TLSv", 1),
 		Cipher:  tls.CipherSuiteName(state.CipherSuite), Host: cut(host, messageMax),
 	}

@@ -6,9 +6,10 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"os"
-	"path/filepath"
+	"regexp"
+	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"moraine/internal/disk"
@@ -24,52 +25,84 @@ const (
 	Off                // none: the operating system writes when it likes
 )
 
-// queueMax bounds the lines that wait for a disk that takes none, in bytes.
-const queueMax = 16 << 20
-
-// flushEvery is how long a record may wait that nobody waits for.
-const flushEvery = time.Second
+// Times of Run.
+const (
+	flushEvery = time.Second // how long a record may wait that nobody waits for
+	tidyEvery  = time.Minute // how soon Tidy is tried again after a failure, and the reserve made whole
+)
 
 // Config is what a Log is made of.
 type Config struct {
 	FS  disk.FS   // required for files
 	Dir string    // of the files; made if it does not exist
 	Out io.Writer // if not nil, lines go there and there are no files
+	// Region is that of records without one. Zero: "default".
+	Region string
 	// Sync says which records are durable at once. Zero: Writes.
 	Sync Sync
 	// FailOpen lets calls succeed whose records cannot be written.
 	FailOpen bool
-	Now      func() time.Time // zero: time.Now
-	Log      *slog.Logger     // zero: discard
+	// DataEvents marks records about the bytes of archives as data events.
+	DataEvents bool
+	// Reserve is the space kept for a full disk, in bytes. Zero: none.
+	Reserve int64
+	// Free returns the free space of the disk; the reserve leaves some of it to
+	// others. Zero: plenty.
+	Free func() (int64, error)
+	// Retention is how long files are kept after their hour. Zero: for ever.
+	Retention time.Duration
+	Now       func() time.Time // zero: time.Now
+	Log       *slog.Logger     // zero: discard
 }
 
 // Log is the open audit log. Its methods may be called at the same time.
 type Log struct {
-	cfg   Config
-	noise *noise
+	cfg     Config
+	noise   *noise
+	told    *told
+	reserve *reserve
+	current atomic.Pointer[hour] // the latest hour so far
 
-	mu      sync.Mutex // guards what follows
-	last    link       // of the last line made
-	queue   []chunk    // lines that are not durable yet, in order
-	queued  int        // bytes of queue
-	dropped int64      // records for which the queue had no room
-	durable int64      // number of the last record that needs no more care
-	failing bool       // the last flush failed; said once in the log
+	truncated []map[string]any // what Open found cut short, for its records
 
-	io   sync.Mutex // held by the one who writes; guards what follows
-	file disk.File  // nil if it must be opened, at first and after a failure
-	name string     // of the file that is written
-	size int64      // of its durable part, where the queue continues
+	mu     sync.Mutex // guards what follows
+	trails map[string]*trail
+	tidied string     // the hour for which Tidy has done its work
+	tidy   sync.Mutex // held by Tidy
 }
 
-// chunk is lines of one file that follow each other.
-type chunk struct {
-	name string
-	text []byte
-	last int64 // number of the last record
+// regionName is what may be part of the name of a file.
+var regionName = regexp.MustCompile(`^[a-z][a-z0-9-]{0,62}$`)
+
+// defaultRegion names the chain of a log that was given no region.
+const defaultRegion = "default"
+
+// trailOf returns the chain for the records of a region.
+func (l *Log) trailOf(region string) *trail {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if t := l.trails[region]; t != nil {
+		return t
+	}
+	if region == "" || l.cfg.Out != nil || !regionName.MatchString(region) {
+		return l.trails[l.cfg.Region]
+	}
+	t := newTrail(l, region)
+	l.trails[region] = t
+	return t
 }
 
-var errFull = errors.New("too many audit records wait to be written")
+// all returns the chains in the order of their regions.
+func (l *Log) all() []*trail {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var out []*trail
+	for _, t := range l.trails {
+		out = append(out, t)
+	}
+	slices.SortFunc(out, func(x, y *trail) int { return compare(x.region, y.region) })
+	return out
+}
 
 // Append makes a record of r and, as the configuration asks for, waits until
 // it is durable. If owner is another account than the recipient of r, that
@@ -82,9 +115,9 @@ var errFull = errors.New("too many audit records wait to be written")
 // is written when the disk takes it again.
 func (l *Log) Append(r *Record, owner string) error {
 	wait := l.cfg.Sync == All || !r.ReadOnly && r.ErrorCode == ""
-	seq, err := l.enqueue(r, owner)
+	t, next, err := l.enqueue(r, owner)
 	if err == nil && (wait || l.cfg.Out != nil) {
-		err = l.flush(seq)
+		err = t.await(next)
 	}
 	if err == nil || !wait || l.cfg.FailOpen {
 		return nil
@@ -92,18 +125,37 @@ func (l *Log) Append(r *Record, owner string) error {
 	return fmt.Errorf("write the audit record: %w", err)
 }
 
-// Service records something that the server did or noticed by itself.
-func (l *Log) Service(name string, details map[string]any) {
-	// It waits for the next flush; a full queue is counted and logged there.
-	_, _ = l.enqueue(service(name, details), "")
+// enqueue makes the lines of r and puts them into the queue of their chain. It
+// returns the round that will write them.
+func (l *Log) enqueue(r *Record, owner string) (*trail, *round, error) {
+	t, now := l.trailOf(r.Region), l.cfg.Now()
+	text := newBuffer()
+	defer text.free()
+	if owner == "" || owner == r.RecipientAccountID {
+		text.b = r.appendTo(text.b, now, "", l.cfg.DataEvents)
+		r.release()
+		next, err := t.enqueue(now, text.b)
+		return t, next, err
+	}
+	shared, copied := string(appendID(nil)), newBuffer()
+	defer copied.free()
+	other := r.forOwner(owner)
+	copied.b = other.appendTo(copied.b, now, shared, l.cfg.DataEvents)
+	if r.byVault() {
+		r.AdditionalEventData = withoutPolicy(r.AdditionalEventData)
+	}
+	text.b = r.appendTo(text.b, now, shared, l.cfg.DataEvents)
+	r.release()
+	next, err := t.enqueue(now, text.b, copied.b)
+	return t, next, err
 }
 
 // Witness is Service for what must not happen without a record: it waits until
 // the record is durable, and an error means that it must not happen.
 func (l *Log) Witness(name string, details map[string]any) error {
-	seq, err := l.enqueue(service(name, details), "")
+	t, next, err := l.enqueue(service(name, details), "")
 	if err == nil {
-		err = l.flush(seq)
+		err = t.await(next)
 	}
 	if err == nil || l.cfg.FailOpen {
 		return nil
@@ -111,189 +163,89 @@ func (l *Log) Witness(name string, details map[string]any) error {
 	return fmt.Errorf("write the audit record: %w", err)
 }
 
-func service(name string, details map[string]any) *Record {
-	return &Record{
-		UserIdentity: Identity{Type: "AWSService", InvokedBy: ourselves}, EventType: serviceEvent,
-		EventSource: "glacier.amazonaws.com", EventName: name, AdditionalEventData: details,
+// buffer holds a text behind its headroom.
+type buffer struct{ b []byte }
+
+// bufferMax bounds the buffers that are used again, in bytes.
+const bufferMax = 16 << 10
+
+var buffers = sync.Pool{New: func() any { return &buffer{make([]byte, headroom, 4<<10)} }}
+
+func newBuffer() *buffer { return buffers.Get().(*buffer) }
+
+func (b *buffer) free() {
+	if cap(b.b) <= bufferMax {
+		b.b = b.b[:headroom]
+		buffers.Put(b)
 	}
 }
 
-// enqueue makes the lines of r and returns the number of the last.
-func (l *Log) enqueue(r *Record, owner string) (int64, error) {
-	now := l.cfg.Now()
-	r.complete(now)
-	texts := [][]byte{nil}
-	if owner != "" && owner != r.RecipientAccountID {
-		r.SharedEventID = newID()
-		texts = append(texts, encode(r.forOwner(owner)))
-		if r.byVault() {
-			r.AdditionalEventData = withoutPolicy(r.AdditionalEventData)
-		}
-	}
-	texts[0] = encode(r)
-
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.queued > queueMax {
-		l.dropped += int64(len(texts))
-		return 0, errFull
-	}
-	if n := l.dropped; n > 0 {
-		l.dropped = 0
-		gap := service("AuditRecordsDropped", map[string]any{"records": n})
-		gap.complete(now)
-		l.add(encode(gap), now)
-	}
-	for _, text := range texts {
-		l.add(text, now)
-	}
-	return l.last.seq, nil
-}
-
-// add puts the line of a canonical record into the queue. l.mu is held.
-func (l *Log) add(canonical []byte, now time.Time) {
-	next := link{seq: l.last.seq + 1, prev: l.last.hash}
-	next.hash = hashOf(next.prev, next.seq, canonical)
-	name := fileName(now)
-	if n := len(l.queue); n == 0 || l.queue[n-1].name < name {
-		l.queue = append(l.queue, chunk{name: name})
-	}
-	// A clock that went back does not bring back an earlier file.
-	c := &l.queue[len(l.queue)-1]
-	before := len(c.text)
-	c.text, c.last = appendLine(c.text, canonical, next), next.seq
-	l.queued += len(c.text) - before
-	l.last = next
-}
-
-// flush makes everything up to a record durable.
-func (l *Log) flush(seq int64) error {
-	l.io.Lock()
-	defer l.io.Unlock()
-	l.mu.Lock()
-	if l.durable >= seq {
-		l.mu.Unlock()
-		return nil // whoever wrote before us took our line along
-	}
-	batch := l.queue
-	l.queue = nil
-	l.mu.Unlock()
-
-	var err error
-	written := 0
-	for written < len(batch) && err == nil {
-		if err = l.write(batch[written]); err == nil {
-			written++
-		}
-	}
-
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for _, c := range batch[:written] {
-		l.durable = c.last
-		l.queued -= len(c.text)
-	}
-	l.queue = append(batch[written:], l.queue...)
-	if failing := err != nil; failing != l.failing {
-		l.failing = failing
-		if failing {
-			l.cfg.Log.Error("the audit log cannot be written", "err", err)
-		} else {
-			l.cfg.Log.Info("the audit log is written again")
-		}
-	}
-	return err
-}
-
-// write appends a chunk to its file and makes it durable. l.io is held. After
-// an error the file is closed: what of it is on disk is uncertain, and the next
-// attempt begins with the durable part.
-func (l *Log) write(c chunk) (err error) {
-	if l.cfg.Out != nil {
-		_, err := l.cfg.Out.Write(c.text)
-		return err
-	}
-	defer func() {
-		if err != nil && l.file != nil {
-			_ = l.file.Close()
-			l.file = nil
-		}
-	}()
-	if l.name < c.name {
-		if l.file != nil {
-			// Every line of it is durable.
-			_ = l.file.Close()
-		}
-		l.file, l.name, l.size = nil, c.name, 0
-	}
-	if l.file == nil {
-		if err := l.open(); err != nil {
-			return err
-		}
-	}
-	if _, err := l.file.WriteAt(c.text, l.size); err != nil {
-		return err
-	}
-	// A crash here leaves some of the lines, perhaps part of one. Nobody was
-	// told that they are there; Open cuts off what is not whole.
-	if l.cfg.Sync != Off {
-		if err := l.file.Sync(); err != nil {
-			return err
-		}
-	}
-	// The lines are durable.
-	l.size += int64(len(c.text))
-	return nil
-}
-
-// open opens the file that is written, at its durable part, and makes its name
-// durable. l.io is held.
-func (l *Log) open() error {
-	f, err := l.cfg.FS.Open(filepath.Join(l.cfg.Dir, l.name), os.O_RDWR|os.O_CREATE)
-	if err != nil {
-		return err
-	}
-	l.file = f
-	if err := f.Truncate(l.size); err != nil {
-		return err
-	}
-	return l.cfg.FS.SyncDir(l.cfg.Dir)
-}
-
-// Run writes what nobody waits for, until ctx is done.
+// Run writes what nobody waits for, and in a goroutine of its own closes and
+// compresses the files of past hours, until ctx is done.
 func (l *Log) Run(ctx context.Context) error {
+	var tidying sync.WaitGroup
+	defer tidying.Wait()
+	wake := make(chan struct{}, 1)
+	tidying.Go(func() { l.tidyWhenWoken(ctx, wake) })
 	tick := time.NewTicker(flushEvery)
 	defer tick.Stop()
+	var tried time.Time
 	for {
+		// At once, for what a crash left to do, and whenever an hour has passed.
+		if now := time.Now(); l.cfg.Out == nil && (l.untidy() || l.reserve.wanting()) && now.Sub(tried) >= tidyEvery {
+			tried = now
+			select {
+			case wake <- struct{}{}:
+			default:
+			}
+		}
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-tick.C:
 			l.noise.summarize(l, false)
 			// A failure is in the log, and the next tick tries again.
-			_ = l.flush(l.newest())
+			_ = l.Flush()
 		}
 	}
 }
 
-func (l *Log) newest() int64 {
+// untidy reports whether an hour has passed since Tidy did its work.
+func (l *Log) untidy() bool {
+	h := l.hour(l.cfg.Now())
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.last.seq
+	return l.tidied < h.name
+}
+
+func (l *Log) tidyWhenWoken(ctx context.Context, wake <-chan struct{}) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-wake:
+		}
+		if err := l.Tidy(ctx); err != nil && ctx.Err() == nil {
+			l.cfg.Log.ErrorContext(ctx, "files of the audit log not compressed; it will be tried again", "err", err)
+		}
+	}
 }
 
 // Flush makes every record durable that was appended before.
-func (l *Log) Flush() error { return l.flush(l.newest()) }
+func (l *Log) Flush() error {
+	var all []error
+	for _, t := range l.all() {
+		all = append(all, t.sync())
+	}
+	return errors.Join(all...)
+}
 
-// Close makes every record durable and closes the file.
+// Close makes every record durable and closes the files. Run has returned.
 func (l *Log) Close() error {
 	l.noise.summarize(l, true)
-	err := l.Flush()
-	l.io.Lock()
-	defer l.io.Unlock()
-	if l.file != nil {
-		err = errors.Join(err, l.file.Close())
-		l.file = nil
+	all := []error{l.Flush()}
+	for _, t := range l.all() {
+		all = append(all, t.close())
 	}
-	return err
+	return errors.Join(all...)
 }

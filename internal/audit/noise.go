@@ -87,6 +87,6 @@ func (n *noise) summarize(l *Log, end bool) {
 	}
 	n.mu.Unlock()
 	for _, details := range all {
-		l.Service("UnauthenticatedCalls", details)
+		l.Service(UnauthenticatedCalls, details)
 	}
 }

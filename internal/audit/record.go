@@ -1,14 +1,12 @@
 package audit
 
 import (
-	"bytes"
 	"crypto/rand"
-	"encoding/json"
-	"fmt"
-	"maps"
+	"encoding/hex"
+	"strconv"
 	"strings"
+	"sync"
 	"time"
-	"unicode/utf8"
 )
 
 // Bounds of a record, in bytes (access-control §8.1).
@@ -21,94 +19,83 @@ const (
 	textMax       = 1 << 10 // of one string in members that are too long together
 )
 
-// What every record says of itself.
-const (
-	eventVersion = "1.08"
-	apiCall      = "AwsApiCall"
-	serviceEvent = "AwsServiceEvent"
-	management   = "Management"
-	ourselves    = "moraine.internal"
-)
+// ourselves is who calls when nobody did.
+const ourselves = "moraine.internal"
+
+// stampFormat is how records print an instant.
+const stampFormat = "2006-01-02T15:04:05Z"
 
 // Record is one call in the form of a CloudTrail event. Surfaces fill in what
-// they know; Append completes and bounds it.
+// they know; Append adds what is the same for all, and keeps the bounds.
 type Record struct {
-	EventVersion        string         `json:"eventVersion"`
-	UserIdentity        Identity       `json:"userIdentity"`
-	EventTime           string         `json:"eventTime"`
-	EventSource         string         `json:"eventSource"`
-	EventName           string         `json:"eventName"`
-	Region              string         `json:"awsRegion,omitempty"`
-	SourceIPAddress     string         `json:"sourceIPAddress,omitempty"`
-	UserAgent           string         `json:"userAgent,omitempty"`
-	ErrorCode           string         `json:"errorCode,omitempty"` // "" on success
-	ErrorMessage        string         `json:"errorMessage,omitempty"`
-	RequestParameters   map[string]any `json:"requestParameters"` // camelCase; nil for none
-	ResponseElements    map[string]any `json:"responseElements"`  // nil for reads
-	AdditionalEventData map[string]any `json:"additionalEventData,omitempty"`
-	RequestID           string         `json:"requestID,omitempty"`
-	EventID             string         `json:"eventID"`
-	ReadOnly            bool           `json:"readOnly"`
-	Resources           []Resource     `json:"resources,omitempty"`
-	EventType           string         `json:"eventType"`
-	APIVersion          string         `json:"apiVersion,omitempty"`
-	ManagementEvent     bool           `json:"managementEvent"`
-	RecipientAccountID  string         `json:"recipientAccountId,omitempty"`
-	SharedEventID       string         `json:"sharedEventID,omitempty"`
-	EventCategory       string         `json:"eventCategory"`
-	TLSDetails          *TLS           `json:"tlsDetails,omitempty"`
+	UserIdentity        Identity
+	EventSource         string
+	EventName           string
+	Region              string // of the signature; chooses the chain
+	SourceIPAddress     string
+	UserAgent           string
+	ErrorCode           string // "" on success
+	ErrorMessage        string
+	RequestParameters   Members // names in camelCase
+	ResponseElements    Members // none for reads
+	AdditionalEventData Members
+	RequestID           string
+	ReadOnly            bool
+	Data                bool     // it is about the bytes of an archive, a part or an output
+	Resource            Resource // zero for none
+	APIVersion          string
+	RecipientAccountID  string
+	TLS                 TLS // zero for none
+
+	service bool // nobody called: the server did or noticed something
 }
 
 // Identity is who called (access-control §8.2).
 type Identity struct {
-	Type        string   `json:"type"`
-	PrincipalID string   `json:"principalId,omitempty"`
-	ARN         string   `json:"arn,omitempty"`
-	AccountID   string   `json:"accountId,omitempty"`
-	AccessKeyID string   `json:"accessKeyId,omitempty"`
-	UserName    string   `json:"userName,omitempty"`
-	InvokedBy   string   `json:"invokedBy,omitempty"`
-	Session     *Session `json:"sessionContext,omitempty"`
+	Type        string
+	PrincipalID string
+	ARN         string
+	AccountID   string
+	AccessKeyID string
+	UserName    string
+	InvokedBy   string
+	Session     *Session // of temporary credentials
 }
 
 // Session says where temporary credentials come from.
 type Session struct {
-	Issuer     *Issuer    `json:"sessionIssuer,omitempty"`
-	Attributes Attributes `json:"attributes"`
+	Role    Issuer // zero if it is no role's
+	Created time.Time
 }
 
 // Issuer is the role of a session.
-type Issuer struct {
-	Type        string `json:"type"`
-	PrincipalID string `json:"principalId"`
-	ARN         string `json:"arn"`
-	AccountID   string `json:"accountId"`
-	UserName    string `json:"userName"`
-}
-
-// Attributes of a session.
-type Attributes struct {
-	CreationDate     string `json:"creationDate"`
-	MFAAuthenticated string `json:"mfaAuthenticated"`
-}
+type Issuer struct{ PrincipalID, ARN, AccountID, UserName string }
 
 // Resource is what a call is on.
-type Resource struct {
-	ARN       string `json:"ARN"`
-	AccountID string `json:"accountId"`
-	Type      string `json:"type"`
-}
+type Resource struct{ ARN, AccountID, Type string }
 
 // TLS says how the connection is protected.
-type TLS struct {
-	Version string `json:"tlsVersion"`
-	Cipher  string `json:"cipherSuite"`
-	Host    string `json:"clientProvidedHostHeader"`
+type TLS struct{ Version, Cipher, Host string }
+
+// records are those that Append took back.
+var records = sync.Pool{New: func() any { return new(Record) }}
+
+// NewRecord returns an empty record, whose memory Append takes back.
+func NewRecord() *Record { return records.Get().(*Record) }
+
+// release empties r for the next one.
+func (r *Record) release() {
+	p, e, a := r.RequestParameters, r.ResponseElements, r.AdditionalEventData
+	clear(p)
+	clear(e)
+	clear(a)
+	*r = Record{RequestParameters: p[:0], ResponseElements: e[:0], AdditionalEventData: a[:0]}
+	records.Put(r)
 }
 
 // ReadOnly reports whether an operation only looks, by its name.
 func ReadOnly(operation string) bool {
-	for _, verb := range []string{"Get", "List", "Describe", "Simulate"} {
+	for _, verb := range [...]string{"Get", "List", "Describe", "Simulate"} {
 		if strings.HasPrefix(operation, verb) {
 			return true
 		}
@@ -116,123 +103,163 @@ func ReadOnly(operation string) bool {
 	return false
 }
 
-// complete fills in what is the same for all records and keeps the bounds.
-func (r *Record) complete(now time.Time) {
-	r.EventVersion, r.EventID, r.EventTime = eventVersion, newID(), Stamp(now)
-	if r.EventType == "" {
-		r.EventType = apiCall
+// service makes a record of what the server did or noticed by itself.
+func service(name string, details map[string]any) *Record {
+	r := NewRecord()
+	r.UserIdentity = Identity{Type: "AWSService", InvokedBy: ourselves}
+	r.EventSource, r.EventName, r.service = "glacier.amazonaws.com", name, true
+	for key, value := range details {
+		r.AdditionalEventData.Tree(key, value)
 	}
-	r.ManagementEvent, r.EventCategory = true, management
-	r.UserAgent, r.ErrorMessage = cut(r.UserAgent, userAgentMax), cut(r.ErrorMessage, messageMax)
-	r.RequestParameters = bounded(r.RequestParameters, parametersMax)
-	r.ResponseElements = bounded(r.ResponseElements, elementsMax)
-	r.AdditionalEventData = bounded(r.AdditionalEventData, additionalMax)
+	return r
 }
 
 // forOwner is the copy that the account which owns the resource gets of a call
 // by somebody else's principal.
-func (r *Record) forOwner(owner string) *Record {
+func (r *Record) forOwner(owner string) Record {
 	other := *r
-	other.EventID, other.RecipientAccountID = newID(), owner
+	other.RecipientAccountID = owner
 	other.UserIdentity = Identity{
 		Type: r.UserIdentity.Type, PrincipalID: r.UserIdentity.PrincipalID, AccountID: r.UserIdentity.AccountID,
 	}
 	if !r.byVault() {
 		other.AdditionalEventData = withoutPolicy(r.AdditionalEventData)
 	}
-	return &other
+	return other
 }
 
 // byVault reports whether the vault's policies decided.
 func (r *Record) byVault() bool {
-	source, _ := r.AdditionalEventData["policySource"].(string)
+	source := r.AdditionalEventData.find("policySource")
 	return strings.HasPrefix(source, "access-policy") || strings.HasPrefix(source, "lock-policy")
 }
 
 // withoutPolicy leaves out what tells one account of another's policies
 // (access-control §5.4).
-func withoutPolicy(details map[string]any) map[string]any {
-	out := maps.Clone(details)
-	if out["policySource"] != nil {
-		delete(out, "policySource")
-		delete(out, "matchedSid")
-		delete(out, "reason")
+func withoutPolicy(details Members) Members {
+	if !details.Has("policySource") {
+		return details
 	}
-	return out
+	return details.without("policySource", "matchedSid", "reason")
+}
+
+// appendTo prints the canonical text of r: one JSON object on one line, its
+// members in a fixed order.
+//
+// format: see docs/format/audit.md
+func (r *Record) appendTo(b []byte, now time.Time, shared string, data bool) []byte {
+	b = append(b, `{"eventVersion":"1.08","userIdentity":`...)
+	b = r.UserIdentity.appendTo(b)
+	b = append(b, `,"eventTime":"`...)
+	b = now.UTC().AppendFormat(b, stampFormat)
+	b = append(b, '"')
+	b = appendField(b, "eventSource", r.EventSource)
+	b = appendField(b, "eventName", r.EventName)
+	b = appendOptional(b, "awsRegion", r.Region)
+	b = appendOptional(b, "sourceIPAddress", r.SourceIPAddress)
+	b = appendOptional(b, "userAgent", cut(r.UserAgent, userAgentMax))
+	b = appendOptional(b, "errorCode", r.ErrorCode)
+	b = appendOptional(b, "errorMessage", cut(r.ErrorMessage, messageMax))
+	b = append(b, `,"requestParameters":`...)
+	b = r.RequestParameters.appendBounded(b, parametersMax)
+	b = append(b, `,"responseElements":`...)
+	b = r.ResponseElements.appendBounded(b, elementsMax)
+	if len(r.AdditionalEventData) > 0 {
+		b = append(b, `,"additionalEventData":`...)
+		b = r.AdditionalEventData.appendBounded(b, additionalMax)
+	}
+	b = appendOptional(b, "requestID", r.RequestID)
+	b = append(b, `,"eventID":"`...)
+	b = appendID(b)
+	b = append(b, `","readOnly":`...)
+	b = strconv.AppendBool(b, r.ReadOnly)
+	if r.Resource.ARN != "" {
+		b = append(b, `,"resources":[{"ARN":`...)
+		b = appendString(b, r.Resource.ARN)
+		b = appendField(b, "accountId", r.Resource.AccountID)
+		b = appendField(b, "type", r.Resource.Type)
+		b = append(b, "}]"...)
+	}
+	kind, category := "AwsApiCall", "Management"
+	if r.service {
+		kind = "AwsServiceEvent"
+	}
+	if data = data && r.Data; data {
+		category = "Data"
+	}
+	b = appendField(b, "eventType", kind)
+	b = appendOptional(b, "apiVersion", r.APIVersion)
+	b = append(b, `,"managementEvent":`...)
+	b = strconv.AppendBool(b, !data)
+	b = appendOptional(b, "recipientAccountId", r.RecipientAccountID)
+	b = appendOptional(b, "sharedEventID", shared)
+	b = appendField(b, "eventCategory", category)
+	if r.TLS.Version != "" {
+		b = append(b, `,"tlsDetails":{"tlsVersion":`...)
+		b = appendString(b, r.TLS.Version)
+		b = appendField(b, "cipherSuite", r.TLS.Cipher)
+		b = appendField(b, "clientProvidedHostHeader", r.TLS.Host)
+		b = append(b, '}')
+	}
+	return append(b, '}')
+}
+
+func (i *Identity) appendTo(b []byte) []byte {
+	b = append(b, `{"type":`...)
+	b = appendString(b, i.Type)
+	b = appendOptional(b, "principalId", i.PrincipalID)
+	b = appendOptional(b, "arn", i.ARN)
+	b = appendOptional(b, "accountId", i.AccountID)
+	b = appendOptional(b, "accessKeyId", i.AccessKeyID)
+	b = appendOptional(b, "userName", i.UserName)
+	b = appendOptional(b, "invokedBy", i.InvokedBy)
+	if s := i.Session; s != nil {
+		b = append(b, `,"sessionContext":{`...)
+		if s.Role.ARN != "" {
+			b = append(b, `"sessionIssuer":{"type":"Role"`...)
+			b = appendField(b, "principalId", s.Role.PrincipalID)
+			b = appendField(b, "arn", s.Role.ARN)
+			b = appendField(b, "accountId", s.Role.AccountID)
+			b = appendField(b, "userName", s.Role.UserName)
+			b = append(b, "},"...)
+		}
+		b = append(b, `"attributes":{"creationDate":"`...)
+		b = s.Created.UTC().AppendFormat(b, stampFormat)
+		b = append(b, `","mfaAuthenticated":"false"}}`...)
+	}
+	return append(b, '}')
+}
+
+// appendField adds a member to an object that has one.
+func appendField(b []byte, name, value string) []byte {
+	b = append(b, ',', '"')
+	b = append(b, name...)
+	b = append(b, '"', ':')
+	return appendString(b, value)
+}
+
+// appendOptional is appendField for members that are left out when they are
+// empty.
+func appendOptional(b []byte, name, value string) []byte {
+	if value == "" {
+		return b
+	}
+	return appendField(b, name, value)
 }
 
 // Stamp prints an instant as records do.
-func Stamp(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05Z") }
+func Stamp(t time.Time) string { return t.UTC().Format(stampFormat) }
 
-// cut shortens s to at most limit bytes, not within a character.
-func cut(s string, limit int) string {
-	if len(s) <= limit {
-		return s
-	}
-	for limit > 0 && !utf8.RuneStart(s[limit]) {
-		limit--
-	}
-	return s[:limit]
-}
-
-// bounded returns members whose JSON has at most limit bytes: m itself, or with
-// its long strings cut, or only a word that it was too long.
-func bounded(m map[string]any, limit int) map[string]any {
-	if m == nil || len(encode(m)) <= limit {
-		return m
-	}
-	short, _ := shorten(m).(map[string]any)
-	short["truncated"] = true
-	if len(encode(short)) <= limit {
-		return short
-	}
-	for key, v := range short {
-		switch v.(type) {
-		case map[string]any, []any, []string:
-			delete(short, key)
+// appendID adds a new UUID, version 4.
+func appendID(b []byte) []byte {
+	var id [16]byte
+	rand.Read(id[:])
+	id[6], id[8] = id[6]&0x0f|0x40, id[8]&0x3f|0x80
+	for i, group := range [...][]byte{id[:4], id[4:6], id[6:8], id[8:10], id[10:]} {
+		if i > 0 {
+			b = append(b, '-')
 		}
+		b = hex.AppendEncode(b, group)
 	}
-	if len(encode(short)) <= limit {
-		return short
-	}
-	return map[string]any{"truncated": true}
-}
-
-func shorten(v any) any {
-	switch v := v.(type) {
-	case string:
-		return cut(v, textMax)
-	case map[string]any:
-		out := make(map[string]any, len(v))
-		for key, item := range v {
-			out[cut(key, textMax)] = shorten(item)
-		}
-		return out
-	case []any:
-		out := make([]any, len(v))
-		for i, item := range v {
-			out[i] = shorten(item)
-		}
-		return out
-	}
-	return v
-}
-
-// encode prints v on one line, without HTML escapes. Records always encode.
-func encode(v any) []byte {
-	var b bytes.Buffer
-	enc := json.NewEncoder(&b)
-	enc.SetEscapeHTML(false)
-	if err := enc.Encode(v); err != nil {
-		panic("audit: a record does not encode: " + err.Error())
-	}
-	return bytes.TrimSuffix(b.Bytes(), []byte("\n"))
-}
-
-// newID makes a UUID, version 4.
-func newID() string {
-	var b [16]byte
-	rand.Read(b[:])
-	b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80
-	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
+	return b
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // Audit is how the audit log is written.
@@ -11,6 +12,9 @@ type Audit struct {
 	Destination string // one of the Audit constants
 	Sync        string // one of the Sync constants
 	FailClosed  bool   // a call whose record cannot be written is no success
+	DataEvents  bool   // calls about the bytes of archives are marked
+	Reserve     int64  // bytes kept for a full disk
+	Retention   time.Duration
 }
 
 // Where the audit log goes.
@@ -25,6 +29,12 @@ const (
 	SyncWrites = "writes"
 	SyncAll    = "all"
 	SyncOff    = "off"
+)
+
+// Bounds of the settings.
+const (
+	auditReserveMax   = 16 << 30
+	auditRetentionMin = 24 * time.Hour
 )
 
 // RateLimit bounds the requests of each principal. The zero value does not.
@@ -57,6 +67,14 @@ func auditSettings() []Setting {
 			},
 			get: func(c *Config) string { return strconv.FormatBool(c.Audit.FailClosed) },
 		},
+		yesNo("audit.data_events",
+			"Mark the records of UploadArchive, DeleteArchive, UploadMultipartPart and GetJobOutput as data events: eventCategory Data, managementEvent false.",
+			func(c *Config) *bool { return &c.Audit.DataEvents }),
+		size("audit.reserve", "16MiB", "Space the audit log keeps for itself, so that calls can be recorded when the disk is full. 0: none.",
+			func(c *Config) *int64 { return &c.Audit.Reserve }),
+		duration("audit.retention", "0s",
+			"How long files of the audit log are kept after their hour; older ones are removed. 0s: for ever, until the operator moves them away.",
+			func(c *Config) *time.Duration { return &c.Audit.Retention }),
 		{
 			Key: "rate_limit", Default: unlimited, Type: "number, number/burst or unlimited",
 			Doc: "How many requests a second each principal may make, and how many at once: 50/200, say. The burst is the number rounded up if it is left out. More are answered with ThrottlingException.",
@@ -105,6 +123,12 @@ func (c *Config) checkAudit() error {
 	case AuditFile, AuditStdout, AuditOff:
 	default:
 		return fmt.Errorf("audit.destination is %q; choose file, stdout or off", c.Audit.Destination)
+	}
+	switch {
+	case c.Audit.Reserve > auditReserveMax:
+		return fmt.Errorf("audit.reserve is %s; give at most %s", printSize(c.Audit.Reserve), printSize(auditReserveMax))
+	case c.Audit.Retention != 0 && c.Audit.Retention < auditRetentionMin:
+		return fmt.Errorf("audit.retention is %s; give at least %s, or 0s for ever", printDuration(c.Audit.Retention), printDuration(auditRetentionMin))
 	}
 	switch c.Audit.Sync {
 	case SyncWrites, SyncAll, SyncOff:

@@ -102,6 +102,7 @@ type Auth struct {
 	AdminMaxSkew       time.Duration // of IAM and STS
 	UnsignedAmzHeaders string        // one of the Unsigned constants
 	DebugSignature     bool
+	Replay             string // one of the Replay constants
 }
 
 // What may be done with x-amz-* headers that the signature does not cover.
@@ -109,4 +110,11 @@ const (
 	UnsignedAllow   = "allow"
 	UnsignedTLSOnly = "tls-only"
 	UnsignedDeny    = "deny"
+)
+
+// What is done about requests whose signature was here before.
+const (
+	ReplayOff     = "off"
+	ReplayLog     = "log"
+	ReplayEnforce = "enforce"
 )

@@ -50,8 +50,8 @@ func TestDefaults(t *testing.T) {
 		Clock:        config.Clock{MaxDowntime: 504 * time.Hour},
 		JobRetention: 24 * time.Hour, UploadRetention: 24 * time.Hour, OrphanGrace: 24 * time.Hour, FreeTier: 10 << 30,
 		HTTP:  config.HTTP{MaxHeaderBytes: 64 << 10, ReadHeaderTimeout: 10 * time.Second, MinBodyRate: 1 << 10, MaxJSONBody: 1 << 20},
-		Auth:  config.Auth{MaxSkew: 5 * time.Minute, AdminMaxSkew: 15 * time.Minute, UnsignedAmzHeaders: "allow"},
-		Audit: config.Audit{Destination: "file", Sync: "writes", FailClosed: true},
+		Auth:  config.Auth{MaxSkew: 5 * time.Minute, AdminMaxSkew: 15 * time.Minute, UnsignedAmzHeaders: "allow", Replay: "log"},
+		Audit: config.Audit{Destination: "file", Sync: "writes", FailClosed: true, Reserve: 16 << 20},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("defaults (-want +got):\n%s", diff)
@@ -170,6 +170,9 @@ func TestFaults(t *testing.T) {
 		{"no downtime", []string{"--clock-max-downtime=59m"}, nil, "", []string{"clock.max_downtime", "1h"}},
 		{"endless downtime", []string{"--clock-max-downtime=87601h"}, nil, "", []string{"--clock-max-downtime", "87600h"}},
 		{"unknown choice", []string{"--auth-unsigned-amz-headers=perhaps"}, nil, "", []string{"perhaps", "tls-only"}},
+		{"unknown answer to replays", []string{"--auth-replay=sometimes"}, nil, "", []string{"sometimes", "enforce"}},
+		{"a huge reserve", []string{"--audit-reserve=17GiB"}, nil, "", []string{"audit.reserve is 17GiB", "16GiB"}},
+		{"audit files for an hour", []string{"--audit-retention=1h"}, nil, "", []string{"audit.retention is 1h", "24h", "for ever"}},
 		{"unknown log format", []string{"--log-format=xml"}, nil, "", []string{"xml", "json"}},
 		{"no body rate", []string{"--http-min-body-rate=0"}, nil, "", []string{"http.min_body_rate"}},
 		{"no free tier", []string{"--retrieval-free-tier=0"}, nil, "", []string{"retrieval.free_tier"}},
@@ -213,6 +216,7 @@ func TestAccepted(t *testing.T) {
 		{"--ephemeral", "--data="},
 		{"--ephemeral", "--test-mode"},
 		{"--job-retention=1s", "--upload-retention=1s", "--allow-short-retention"},
+		{"--audit-retention=24h", "--audit-reserve=0", "--audit-data-events", "--auth-replay=enforce"},
 	} {
 		if _, err := load(t, args, nil, ""); err != nil {
 			t.Errorf("%q: %v", args, err)
@@ -253,6 +257,10 @@ func TestPrintShowsNoSecret(t *testing.T) {
 	}
 	if text := c.Print(); strings.Contains(text, "sesame") {
 		t.Errorf("the secret is in\n%s", text)
+	}
+	// What is compared with the last start holds it, so that a change shows.
+	if c.Values()["root_secret_access_key"] != "open sesame, please" || len(c.Values()) != len(config.Settings()) {
+		t.Error("a setting is not among the values")
 	}
 }
 
@@ -299,14 +307,15 @@ func FuzzSettings(f *testing.F) {
 		if err != nil {
 			return
 		}
-		printed := make(map[string]string)
+		printed, section := make(map[string]string), ""
 		for line := range strings.Lines(want.Print()) {
-			key, value, _ := strings.Cut(strings.TrimSpace(line), ": ")
-			printed[key] = strings.Trim(value, `"`)
+			key, value, _ := strings.Cut(strings.TrimSpace(line), ":")
+			if !strings.HasPrefix(line, " ") {
+				section = key
+			}
+			printed[section+"."+key] = strings.Trim(value, `" `)
 		}
-		got, err := from(printed["delay"], printed["max_json_body"], printed["retention"], printed["regions"])
-		// The section of uploads has a retention too, the default one.
-		want.JobRetention, got.JobRetention = 0, 0
+		got, err := from(printed["job.delay"], printed["http.max_json_body"], printed["job.retention"], printed["regions.regions"])
 		if diff := cmp.Diff(want, got); err != nil || diff != "" {
 			t.Errorf("%v (-want +got):\n%s", err, diff)
 		}

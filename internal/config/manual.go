@@ -52,7 +52,7 @@ func wrap(b *strings.Builder, text, indent string) {
 func (c *Config) Print() string {
 	root := &yaml.Node{Kind: yaml.MappingNode}
 	for _, s := range Settings() {
-		if s.EnvOnly {
+		if s.EnvOnly || s.Secret {
 			continue
 		}
 		node := root

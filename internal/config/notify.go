@@ -73,7 +73,6 @@ func notifySettings() []Setting {
 		switch s := &group[i]; s.Key {
 		case "notify.webhook_secret", "notify.sns_secret_access_key":
 			s.EnvOnly, s.Secret = true, true
-			s.get = func(*Config) string { return "" }
 		case "notify.sns_access_key_id":
 			s.EnvOnly = true
 		}

@@ -22,7 +22,7 @@ type Setting struct {
 	Doc     string
 
 	set func(c *Config, value string) error
-	get func(c *Config) string
+	get func(c *Config) string // of a secret, the secret
 }
 
 // Flag is the name of the command-line flag, without dashes.
@@ -41,6 +41,16 @@ func Settings() []Setting {
 		operatorSettings(), lifetimeSettings(), notifySettings(), boundSettings(), authSettings(), auditSettings(),
 	} {
 		all = append(all, group...)
+	}
+	return all
+}
+
+// Values returns all settings by key, secrets included: to be compared, not to
+// be shown.
+func (c *Config) Values() map[string]string {
+	all := make(map[string]string)
+	for _, s := range Settings() {
+		all[s.Key] = s.get(c)
 	}
 	return all
 }
@@ -74,7 +84,7 @@ func identitySettings() []Setting {
 			Key: "root_secret_access_key", Type: "secret access key", Secret: true,
 			Doc: "Secret access key of the root identity. Goes with root_access_key_id.",
 			set: func(c *Config, v string) error { c.Root.Secret = append(sigv4.Secret(nil), v...); return nil },
-			get: func(*Config) string { return "" },
+			get: func(c *Config) string { return string(c.Root.Secret) },
 		},
 	}
 	root[1].EnvOnly, root[2].EnvOnly = true, true
@@ -187,5 +197,8 @@ func authSettings() []Setting {
 		yesNo("auth.debug_signature",
 			"Show the canonical request in the error a client gets when its signature does not match. For finding faults in clients; leave it off otherwise.",
 			func(c *Config) *bool { return &c.Auth.DebugSignature }),
+		text("auth.replay", ReplayLog, "off, log or enforce",
+			"What to do with a request that changes something and whose signature was here within ten minutes: nothing, say so in its audit record, or also refuse it, if it is UploadArchive, DeleteArchive, PurchaseProvisionedCapacity, CreateAccessKey, AssumeRole or GetSessionToken and the first one succeeded.",
+			func(c *Config) *string { return &c.Auth.Replay }),
 	}
 }

@@ -146,6 +146,11 @@ func (c *Config) checkChoices() error {
 	default:
 		return fmt.Errorf("log.format is %q; choose text or json", c.Log.Format)
 	}
+	switch c.Auth.Replay {
+	case ReplayOff, ReplayLog, ReplayEnforce:
+	default:
+		return fmt.Errorf("auth.replay is %q; choose off, log or enforce", c.Auth.Replay)
+	}
 	switch c.Auth.UnsignedAmzHeaders {
 	case UnsignedAllow, UnsignedTLSOnly, UnsignedDeny:
 		return nil

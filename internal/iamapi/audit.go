@@ -29,12 +29,16 @@ func (s *Server) conclude(c *call, result any, e *wireError, err error) error {
 	if s.cfg.Audit == nil || !known && !s.cfg.Audit.Admit(source) {
 		return nil
 	}
-	details := map[string]any{"bytesIn": c.event.BytesIn, "durationMs": time.Since(c.start).Milliseconds()}
-	r := &audit.Record{
-		EventSource: c.event.Service + ".amazonaws.com", EventName: c.event.Operation,
-		APIVersion: protocols[c.event.Service].version, SourceIPAddress: source, UserAgent: c.r.UserAgent(),
-		RequestID: c.event.RequestID, AdditionalEventData: details, TLSDetails: audit.TLSOf(c.r.TLS, c.r.Host),
-		RequestParameters: recordedParameters(c),
+	r := audit.NewRecord()
+	r.EventSource, r.EventName = c.event.Service+".amazonaws.com", c.event.Operation
+	r.APIVersion, r.SourceIPAddress, r.UserAgent = protocols[c.event.Service].version, source, c.r.UserAgent()
+	r.RequestID, r.TLS = c.event.RequestID, audit.TLSOf(c.r.TLS, c.r.Host)
+	addParameters(&r.RequestParameters, c)
+	details := &r.AdditionalEventData
+	details.Number("bytesIn", c.event.BytesIn)
+	details.Number("durationMs", time.Since(c.start).Milliseconds())
+	if c.replayed {
+		details.Flag("replaySuspected", true)
 	}
 	if r.EventName == "" {
 		r.EventName = "Unknown"
@@ -44,7 +48,7 @@ func (s *Server) conclude(c *call, result any, e *wireError, err error) error {
 		p := &c.who.Principal
 		r.UserIdentity, r.Region = audit.IdentityOf(p, c.auth.KeyID), c.auth.Region
 		r.RecipientAccountID = string(p.Account)
-		details["signedHeaders"] = strings.Join(c.auth.SignedHeaders, ";")
+		details.Text("signedHeaders", strings.Join(c.auth.SignedHeaders, ";"))
 	} else {
 		s.claim(c, r)
 	}
@@ -52,9 +56,9 @@ func (s *Server) conclude(c *call, result any, e *wireError, err error) error {
 		r.ErrorCode = e.code
 		// auth.debug_signature adds lines with all signed headers.
 		r.ErrorMessage, _, _ = strings.Cut(e.message, "\n")
-		audit.Explain(details, err)
+		audit.Explain(r, err)
 	} else if !r.ReadOnly {
-		r.ResponseElements = recordedResult(result)
+		addResult(&r.ResponseElements, result)
 	}
 	if err := s.cfg.Audit.Append(r, roleOwner(c, r)); err != nil {
 		return moraine.Wrap(err, moraine.Unavailable, internalMessage)
@@ -64,7 +68,7 @@ func (s *Server) conclude(c *call, result any, e *wireError, err error) error {
 
 // claim describes whoever a request that was not verified says it is from.
 func (s *Server) claim(c *call, r *audit.Record) {
-	r.AdditionalEventData["authenticated"] = false
+	r.AdditionalEventData.Flag("authenticated", false)
 	keyID := sigv4.ClaimedKeyID(c.r)
 	r.UserIdentity = audit.Unknown(keyID)
 	if s.cfg.Claimed == nil || r.UserIdentity.AccessKeyID == "" {
@@ -87,36 +91,33 @@ func roleOwner(c *call, r *audit.Record) string {
 	return role.Account
 }
 
-// recordedParameters is what a request asks for; nil if it was not read.
-func recordedParameters(c *call) map[string]any {
-	if c.params == nil {
-		return nil
-	}
-	out := make(map[string]any, len(c.params))
+// addParameters adds what a request asks for.
+func addParameters(p *audit.Members, c *call) {
 	for name, values := range c.params {
 		switch {
-		case name == "Action", name == "Version", strings.HasPrefix(strings.ToLower(name), "x-amz-"), len(values) == 0:
+		case name == "Action", name == "Version", strings.HasPrefix(strings.ToLower(name), "x-amz-"), len(values) == 0, p.Has(lowerFirst(name)):
 		case isSecret(name):
-			out[lowerFirst(name)] = hidden
+			p.Text(lowerFirst(name), hidden)
 		default:
-			out[lowerFirst(name)] = values[0]
+			p.Text(lowerFirst(name), values[0])
 		}
 	}
-	return out
 }
 
-// recordedResult is what a reply says, without the secrets in it.
-func recordedResult(result any) map[string]any {
+// addResult adds what a reply says, without the secrets in it.
+func addResult(e *audit.Members, result any) {
 	text, err := json.Marshal(result)
 	if err != nil {
-		return nil
+		return
 	}
 	var tree any
 	if json.Unmarshal(text, &tree) != nil {
-		return nil
+		return
 	}
-	out, _ := withoutSecrets(tree).(map[string]any)
-	return out
+	members, _ := withoutSecrets(tree).(map[string]any)
+	for name, value := range members {
+		e.Tree(name, value)
+	}
 }
 
 // withoutSecrets drops members that hold secrets and gives the others names

@@ -47,6 +47,7 @@ type Config struct {
 	Observe    func(Event)      // zero: nothing; called once per request, must not block
 	Audit      *audit.Log       // zero: none; gets one record per request
 	Throttle   *access.Throttle // zero: no limit
+	Replays    *sigv4.Replays   // zero: none are noticed
 	// Claimed tells whom an access key belongs to, for the records of requests
 	// that were not verified. Zero: nobody knows.
 	Claimed func(ctx context.Context, keyID string) (access.Principal, bool)
@@ -94,6 +95,9 @@ type call struct {
 	params url.Values
 	event  *Event
 	start  time.Time
+
+	noted    bool // its signature is remembered
+	replayed bool // a request with the same signature was here before
 }
 
 // Serves reports whether a request is meant for this package, judging by the
@@ -129,6 +133,9 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	status := http.StatusOK
 	if err == nil {
 		body = encodeResult(c, result)
+		if c.noted {
+			s.cfg.Replays.Completed(c.auth)
+		}
 	} else {
 		e := toWire(err)
 		event.Code, event.Err = e.code, err
@@ -183,7 +190,26 @@ func (s *Server) serve(c *call, w http.ResponseWriter) (any, error) {
 		return nil, invalidAction(action, version)
 	}
 	c.event.Operation = action
+	if err := c.noteReplay(s.cfg.Replays); err != nil {
+		return nil, err
+	}
 	return op(s, c)
+}
+
+// onlyOnce are the operations whose answer holds a new secret: whoever repeats
+// the request of somebody else would get one of its own.
+var onlyOnce = map[string]bool{"CreateAccessKey": true, "AssumeRole": true, "GetSessionToken": true}
+
+// noteReplay remembers the signature of a request that changes something or
+// makes a key, and refuses it if it must not be performed again.
+func (c *call) noteReplay(replays *sigv4.Replays) (err error) {
+	once := onlyOnce[c.event.Operation]
+	if !once && audit.ReadOnly(c.event.Operation) {
+		return nil
+	}
+	c.replayed, err = replays.Note(c.auth, once)
+	c.noted = err == nil
+	return err
 }
 
 // verify reads the body within the window and checks the signature.

@@ -1,6 +1,7 @@
 package iamapi
 
 import (
+	"encoding/json"
 	"encoding/xml"
 	"strings"
 
@@ -40,6 +41,11 @@ func (s single[T]) MarshalXML(enc *xml.Encoder, start xml.StartElement) error {
 		return err
 	}
 	return enc.EncodeToken(start.End())
+}
+
+// MarshalJSON is for the audit log.
+func (s single[T]) MarshalJSON() ([]byte, error) {
+	return json.Marshal(map[string]any{s.name: s.value})
 }
 
 // one makes a result with one element from what an operation returned.

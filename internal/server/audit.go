@@ -11,6 +11,7 @@ import (
 	"moraine/internal/audit"
 	"moraine/internal/config"
 	"moraine/internal/disk"
+	"moraine/internal/policy"
 	"moraine/internal/sigv4"
 )
 
@@ -20,7 +21,9 @@ const auditDir = "audit"
 // openAudit opens the audit log; nil if there is none.
 func (d *data) openAudit(cfg config.Config, opts Options) (*audit.Log, error) {
 	c := audit.Config{
-		FS: d.fsys, Dir: d.path(auditDir), FailOpen: !cfg.Audit.FailClosed, Now: opts.Now, Log: opts.Log,
+		FS: d.fsys, Dir: d.path(auditDir), Region: string(cfg.Region), FailOpen: !cfg.Audit.FailClosed,
+		DataEvents: cfg.Audit.DataEvents, Reserve: cfg.Audit.Reserve, Retention: cfg.Audit.Retention,
+		Free: func() (int64, error) { return disk.Free(d.dir) }, Now: opts.Now, Log: opts.Log,
 	}
 	switch cfg.Audit.Sync {
 	case config.SyncAll:
@@ -43,6 +46,13 @@ func runAudit(ctx context.Context, log *audit.Log) error {
 		return nil
 	}
 	return log.Run(ctx)
+}
+
+func flushAudit(log *audit.Log) error {
+	if log == nil {
+		return nil
+	}
+	return log.Flush()
 }
 
 func closeAudit(log *audit.Log) error {
@@ -74,13 +84,46 @@ func claimed(accounts *account.Service) func(context.Context, string) (access.Pr
 	}
 }
 
+// newReplays makes the memory for signatures; nil if there is none.
+func newReplays(cfg config.Config, opts Options) *sigv4.Replays {
+	if cfg.Auth.Replay == config.ReplayOff {
+		return nil
+	}
+	return sigv4.NewReplays(cfg.Auth.Replay == config.ReplayEnforce, opts.system)
+}
+
+// unparsable returns what records that a stored policy does not parse, once for
+// each.
+func unparsable(log *audit.Log) func(string, policy.Decision) {
+	return func(resource string, d policy.Decision) {
+		for _, m := range d.Statements {
+			details := map[string]any{"resource": resource, "policySource": audit.Source(&m)}
+			key := m.Policy
+			if m.Kind == policy.AccessPolicy || m.Kind == policy.LockPolicy {
+				key += " " + resource // those of all vaults have the same name
+			}
+			log.ServiceOnce(audit.PolicyUnparsable, key, details)
+		}
+	}
+}
+
 // VerifyAudit checks the audit log of a data directory, which a server may be
-// using, and says what it found. The first record has the number first.
-func VerifyAudit(dir string, first int64, out io.Writer) error {
+// using, and says what it found.
+func VerifyAudit(dir string, first audit.First, out io.Writer) error {
 	d := &data{dir: dir, fsys: disk.NewOS()}
 	r, err := audit.Verify(d.fsys, d.path(auditDir), first)
 	if r.Records > 0 {
-		fmt.Fprintf(out, "files: %d\nrecords whole: %d (%d to %d)\nlast hash: %s\n", r.Files, r.Records, r.First, r.Last, r.Hash)
+		fmt.Fprintf(out, "files: %d\nrecords whole: %d\n", r.Files, r.Records)
+	}
+	for _, c := range r.Chains {
+		region := c.Region
+		if region == "" {
+			region = "all regions, version 1"
+		}
+		fmt.Fprintf(out, "%s: %d to %d, last hash %s\n", region, c.First, c.Last, c.Hash)
+	}
+	if m := r.Manifests; m.Last > 0 {
+		fmt.Fprintf(out, "manifests: %d to %d, last hash %s\n", m.First, m.Last, m.Hash)
 	}
 	return err
 }

@@ -4,8 +4,8 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 	"encoding/xml"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -17,13 +17,21 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
+	"moraine"
+	"moraine/internal/account"
 	"moraine/internal/audit"
+	"moraine/internal/audit/audittest"
+	"moraine/internal/job"
+	"moraine/internal/meta"
+	"moraine/internal/meta/sqlmeta"
 	"moraine/internal/server"
 	"moraine/internal/sigv4"
 )
 
 // trail returns the text of the audit log of a data directory, and its records.
-func trail(t testing.TB, dir string) (string, []audit.Record) {
+func trail(t testing.TB, dir string) (string, []audittest.Event) {
 	t.Helper()
 	names, err := filepath.Glob(filepath.Join(dir, "audit", "*.jsonl"))
 	if err != nil {
@@ -37,15 +45,7 @@ func trail(t testing.TB, dir string) (string, []audit.Record) {
 		}
 		all = append(all, text...)
 	}
-	var records []audit.Record
-	for line := range bytes.Lines(all) {
-		var r audit.Record
-		if err := json.Unmarshal(line, &r); err != nil {
-			t.Fatalf("%v: %s", err, line)
-		}
-		records = append(records, r)
-	}
-	return string(all), records
+	return string(all), audittest.Parse(t, all)
 }
 
 // form sends a call of IAM or STS and returns the answer.
@@ -136,7 +136,7 @@ func TestAuditTrail(t *testing.T) {
 	r = start(t, settings(t, dir))
 	r.stop(t)
 	var out bytes.Buffer
-	if err := server.VerifyAudit(dir, 1, &out); err != nil || !strings.Contains(out.String(), "records whole: 8 (1 to 8)") {
+	if err := server.VerifyAudit(dir, audit.First{}, &out); err != nil || !strings.Contains(out.String(), "us-east-1: 1 to 8, last hash ") {
 		t.Errorf("verify: %v\n%s", err, out.String())
 	}
 	name := filepath.Dir(filepath.Join(dir, "audit", "x"))
@@ -145,9 +145,97 @@ func TestAuditTrail(t *testing.T) {
 	if err := os.WriteFile(files[0], bytes.Replace(spoiled, []byte("bob"), []byte("eve"), 1), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := server.VerifyAudit(dir, 1, &out); err == nil || !strings.Contains(err.Error(), ", line 3: its hash") {
+	if err := server.VerifyAudit(dir, audit.First{}, &out); err == nil || !strings.Contains(err.Error(), ", line 3: its hash") {
 		t.Errorf("an altered line: %v", err)
 	}
+}
+
+// TestServiceEvents checks what a server records by itself: settings and keys
+// that differ from the last start, by name alone, and a policy that does not
+// parse, once.
+func TestServiceEvents(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	cfg := settings(t, dir)
+	cfg.Root = account.Root{KeyID: "AKIAMORAINETEST00001", Secret: sigv4.Secret("the first secret of the root, 40 letters")}
+	cfg.Notify.SNSKeyID, cfg.Notify.SNSSecret = "AKIAMORAINETEST00003", "the first secret of SNS"
+	r := start(t, cfg)
+	k := sigv4.Key{ID: cfg.Root.KeyID, Secret: cfg.Root.Secret}
+	resp, err := r.call(t, k, http.MethodPut, "/-/vaults/v", emptyHash, nil, nil)
+	mustAnswer(t, resp, err, http.StatusCreated)
+	r.stop(t)
+	start(t, cfg).stop(t) // nothing differs
+
+	rows, err := sqlmeta.Open(t.Context(), sqlmeta.Config{Path: filepath.Join(dir, "meta.db")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = rows.Update(t.Context(), func(tx meta.Tx) error {
+		v, err := tx.Vaults().Get(accountOf(t, dir), "us-east-1", "v")
+		v.Revision = 7
+		return errors.Join(err, tx.Vaults().Save(v), tx.Documents().SetAccessPolicy(v.ID, &moraine.VaultPolicy{Text: "{", Principals: "{}"}))
+	})
+	if err = errors.Join(err, rows.Close()); err != nil {
+		t.Fatal(err)
+	}
+	master := filepath.Join(dir, "master.key")
+	keys, err := os.ReadFile(master)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(master, append([]byte(account.GenerateMaster()), keys...), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cfg.JobDelay = job.Delays{Bulk: time.Hour}
+	cfg.Root.KeyID, cfg.Root.Secret = "AKIAMORAINETEST00002", sigv4.Secret("the second secret of the root, 40 letter")
+	cfg.Notify.SNSSecret = "the second secret of SNS"
+	r = start(t, cfg)
+	k = sigv4.Key{ID: cfg.Root.KeyID, Secret: cfg.Root.Secret}
+	for range 2 {
+		resp, err = r.call(t, k, http.MethodGet, "/-/vaults/v", emptyHash, nil, nil)
+		mustAnswer(t, resp, err, http.StatusForbidden)
+	}
+	r.stop(t)
+	start(t, cfg).stop(t) // nothing differs again
+
+	text, records := trail(t, dir)
+	var got []string
+	for _, e := range records {
+		if e.EventType != "AwsServiceEvent" || e.EventName == "AuditOpened" {
+			continue
+		}
+		if e.UserIdentity.Type != "AWSService" || e.UserIdentity.InvokedBy != "moraine.internal" {
+			t.Errorf("%s is by %+v", e.EventName, e.UserIdentity)
+		}
+		detail := fmt.Sprint(e.AdditionalEventData["settings"], e.AdditionalEventData["key"], e.AdditionalEventData["policySource"])
+		got = append(got, e.EventName+" "+strings.TrimSpace(strings.ReplaceAll(detail, "<nil>", "")))
+	}
+	want := []string{
+		"ConfigChange [job.delay notify.sns_secret_access_key root_access_key_id root_secret_access_key]",
+		"KeyRotation master", "KeyRotation root", "PolicyUnparsable access-policy",
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("events (-want +got):\n%s", diff)
+	}
+	kept, err := os.ReadFile(filepath.Join(dir, "last-settings"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, word := range []string{"secret of", "1h0m", "second"} {
+		if strings.Contains(text, word) || bytes.Contains(kept, []byte(word)) {
+			t.Errorf("the audit log or the settings of the last start hold %q", word)
+		}
+	}
+}
+
+// accountOf is the account of a data directory.
+func accountOf(t testing.TB, dir string) moraine.AccountID {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(dir, "account-id"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return moraine.AccountID(strings.TrimSpace(string(text)))
 }
 
 // BenchmarkUpload shows what the audit log costs uploads of 64 KiB.

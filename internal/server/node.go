@@ -35,6 +35,7 @@ type node struct {
 	metrics  *adminapi.Metrics
 	audit    *audit.Log       // nil for none
 	throttle *access.Throttle // nil for none
+	replays  *sigv4.Replays   // nil for none
 	api      http.Handler
 	clock    *clock.Clock
 	process  string      // what the lock of the data directory says about this process
@@ -49,14 +50,15 @@ func newNode(cfg config.Config, opts Options, d *data, s *stores, id identity, c
 	// What goes by the clock that never runs back is everything but what says
 	// so: signatures and rates go by the system clock.
 	opts.Now = clk.Now
-	pending, authority := new(blob.Pending), access.New(access.Config{Now: opts.Now, Log: opts.Log})
+	unreadable := unparsable(s.audit)
+	pending, authority := new(blob.Pending), access.New(access.Config{Now: opts.Now, Log: opts.Log, Unreadable: unreadable})
 	blobs := reserve(s.blobs, d.dir)
 	n := &node{log: opts.Log, clock: clk, process: d.lock.Holder()}
-	n.accounts = account.New(account.Config{Meta: s.rows, Keyring: id.keyring, Root: id.root, Now: clk.Wall, Log: opts.Log})
+	n.accounts = account.New(account.Config{Meta: s.rows, Keyring: id.keyring, Root: id.root, Now: clk.Wall, Log: opts.Log, Unreadable: unreadable})
 	n.vaults = vault.New(vault.Config{
 		Meta: s.rows, Blobs: blobs, Pending: pending, Access: authority, Now: opts.Now, Log: opts.Log,
 		InventoryInterval: cfg.InventoryInterval, Retention: cfg.UploadRetention, OrphanGrace: cfg.OrphanGrace,
-		Hastened: func() { n.jobs.Wake() },
+		Hastened: func() { n.jobs.Wake() }, Notice: s.audit.Service,
 	})
 	n.notify = notify.New(notify.Config{Meta: s.rows, Targets: sinks, Owner: rand.Text(), Now: opts.Now, Log: opts.Log})
 	n.jobs = job.New(job.Config{
@@ -65,7 +67,7 @@ func newNode(cfg config.Config, opts Options, d *data, s *stores, id identity, c
 		InventoryInterval: cfg.InventoryInterval, Retention: cfg.JobRetention,
 		FreeTier: cfg.FreeTier, Scarcity: cfg.Scarcity,
 	})
-	n.audit, n.throttle = s.audit, newThrottle(cfg, opts)
+	n.audit, n.throttle, n.replays = s.audit, newThrottle(cfg, opts), newReplays(cfg, opts)
 	n.metrics = adminapi.NewMetrics(adminapi.Sources{
 		Fsyncs:   func() int64 { return d.fsys.Syncs() + int64(s.rows.Commits()) },
 		DiskFree: func() (int64, error) { return disk.Free(d.dir) },
@@ -121,7 +123,7 @@ func newIAM(cfg config.Config, opts Options, n *node) http.Handler {
 			MaxBody: iamapi.BodyMax, Debug: cfg.Auth.DebugSignature,
 		}),
 		Log: opts.Log, Observe: n.observeIAM, BodyWindow: config.BodyRateWindow,
-		Audit: n.audit, Throttle: n.throttle, Claimed: claimed(n.accounts),
+		Audit: n.audit, Throttle: n.throttle, Replays: n.replays, Claimed: claimed(n.accounts),
 	})
 }
 
@@ -135,7 +137,7 @@ func newAPI(cfg config.Config, opts Options, n *node) http.Handler {
 			MaxBody: cfg.HTTP.MaxJSONBody, Debug: cfg.Auth.DebugSignature,
 		}),
 		Now: opts.Now, Log: opts.Log, Observe: n.observe, Hinder: n.hindrance.hinder,
-		Audit: n.audit, Throttle: n.throttle, Claimed: claimed(n.accounts),
+		Audit: n.audit, Throttle: n.throttle, Replays: n.replays, Claimed: claimed(n.accounts),
 		BodyRateMin: cfg.HTTP.MinBodyRate, BodyWindow: config.BodyRateWindow,
 	})
 }

@@ -119,6 +119,7 @@ func Run(ctx context.Context, cfg config.Config, opts Options) (err error) {
 	if err := n.accounts.Open(ctx); err != nil {
 		return fmt.Errorf("open accounts: %w", err)
 	}
+	data.recordChanges(cfg, identity, s.audit, opts.Log)
 	doors.serve(n, cfg, opts.Log)
 	fmt.Fprint(opts.Out, welcome(cfg, data, identity, doors, clk.Status()))
 	opts.Log.InfoContext(ctx, "serving", "listen", doors.api.Addr().String(), "admin", doors.adminAddr(),

@@ -9,6 +9,7 @@ import (
 
 	"moraine"
 	"moraine/internal/access"
+	"moraine/internal/audit"
 	"moraine/internal/meta"
 	"moraine/internal/policy"
 )
@@ -36,7 +37,9 @@ func alreadyLocked(v *moraine.Vault) error {
 // completes the lock, which is told nowhere else (§10.5).
 func (s *Service) InitiateVaultLock(ctx context.Context, call access.Call, name string, sent PolicyText) (string, error) {
 	id, d := moraine.NewLockID(), newDraft(sent, policy.LockPolicy)
+	var expired map[string]any
 	err := s.cfg.Meta.Update(ctx, func(tx meta.Tx) error {
+		expired = nil
 		v, p, err := s.enterWithPolicy(tx, call, "InitiateVaultLock", name, d)
 		if err != nil {
 			return err
@@ -49,6 +52,8 @@ func (s *Service) InitiateVaultLock(ctx context.Context, call access.Call, name 
 			return alreadyLocked(&v)
 		case held:
 			return moraine.Errorf(moraine.Locked, "Vault lock is already in progress for: %s", v.ARN())
+		case l.State != "":
+			expired = expiry(&v, &l)
 		}
 		now := s.now()
 		l = moraine.Lock{
@@ -60,8 +65,16 @@ func (s *Service) InitiateVaultLock(ctx context.Context, call access.Call, name 
 	if err != nil {
 		return "", err
 	}
+	if expired != nil {
+		s.cfg.Notice(audit.LockExpired, expired) // the sweep will not find it
+	}
 	s.warn(ctx, name, d)
 	return id, nil
+}
+
+// expiry is what is on record of a lock that was not completed in time.
+func expiry(v *moraine.Vault, l *moraine.Lock) map[string]any {
+	return map[string]any{"vault": v.ARN(), "initiated": audit.Stamp(l.Created), "expired": audit.Stamp(l.Expires)}
 }
 
 // CompleteVaultLock makes a lock in progress final; with the right id it may
@@ -96,12 +109,14 @@ func (s *Service) CompleteVaultLock(ctx context.Context, call access.Call, name,
 // AbortVaultLock withdraws a lock in progress; that there is none is no error
 // (§10.5).
 func (s *Service) AbortVaultLock(ctx context.Context, call access.Call, name string) error {
-	return s.cfg.Meta.Update(ctx, func(tx meta.Tx) error {
+	var expired map[string]any
+	err := s.cfg.Meta.Update(ctx, func(tx meta.Tx) error {
+		expired = nil
 		v, err := s.enter(tx, call, "AbortVaultLock", name, nil)
 		if err != nil {
 			return err
 		}
-		l, _, err := s.lockOf(tx, &v)
+		l, held, err := s.lockOf(tx, &v)
 		switch {
 		case err != nil:
 			return err
@@ -109,9 +124,15 @@ func (s *Service) AbortVaultLock(ctx context.Context, call access.Call, name str
 			return alreadyLocked(&v)
 		case l.State == "":
 			return nil
+		case !held:
+			expired = expiry(&v, &l)
 		}
 		return dropLock(tx, &v)
 	})
+	if err == nil && expired != nil {
+		s.cfg.Notice(audit.LockExpired, expired) // the sweep will not find it
+	}
+	return err
 }
 
 // GetVaultLock returns the lock of a vault (§10.5).
@@ -156,7 +177,9 @@ func (s *Service) dropLocks(ctx context.Context) (int, error) {
 	if err != nil || !some {
 		return 0, err
 	}
-	return s.update(ctx, func(tx meta.Tx) (int, error) {
+	var gone []map[string]any
+	n, err := s.update(ctx, func(tx meta.Tx) (int, error) {
+		gone = gone[:0]
 		locks, err := over(tx, sweepBatch)
 		if err != nil {
 			return 0, err
@@ -169,7 +192,16 @@ func (s *Service) dropLocks(ctx context.Context) (int, error) {
 			if err := dropLock(tx, &v); err != nil {
 				return 0, err
 			}
+			gone = append(gone, expiry(&v, &l))
 		}
 		return len(locks), nil
 	})
+	if err != nil {
+		return n, err
+	}
+	for _, details := range gone {
+		s.cfg.Notice(audit.LockExpired, details)
+		s.cfg.Notice(audit.LockSwept, details)
+	}
+	return n, nil
 }

@@ -10,8 +10,10 @@ import (
 
 	"moraine"
 	"moraine/internal/access"
+	"moraine/internal/audit"
 	"moraine/internal/job"
 	"moraine/internal/meta"
+	"moraine/internal/meta/metatest"
 	"moraine/internal/policy"
 	"moraine/internal/vault"
 )
@@ -405,4 +407,61 @@ func TestLockIDs(t *testing.T) {
 	if again := h.mustInitiate(w1); again == id {
 		t.Error("two locks have one id")
 	}
+}
+
+// TestLockNotices checks what goes on record when a lock was not completed in
+// time: whoever finds it says so, once.
+func TestLockNotices(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		find func(h *house)
+		want string
+	}{
+		"the sweep":        {func(h *house) { h.sweep() }, "LockExpired LockSwept"},
+		"the next lock":    {func(h *house) { h.mustInitiate(w1) }, "LockExpired"},
+		"an abort":         {func(h *house) { h.must(h.AbortVaultLock(h.t.Context(), h.call, "v1")) }, "LockExpired"},
+		"nobody who looks": {func(h *house) { h.wantLock("") }, ""},
+		"a sweep that fails": {func(h *house) {
+			h.rows.Fail(metatest.Lost, 0)
+			if err := h.Sweep(h.t.Context()); err == nil {
+				h.t.Error("the sweep does not fail")
+			}
+		}, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			h := newV1(t)
+			var events []string
+			h.config.Notice = func(event string, details map[string]any) {
+				events = append(events, event)
+				if details["vault"] != v1 || details["expired"] != audit.Stamp(time.UnixMilli(1_700_000_000_000).Add(24*time.Hour)) {
+					t.Errorf("%s: %v", event, details)
+				}
+			}
+			h.Service = vault.New(h.config)
+			h.mustInitiate(w1)
+			h.advance(24*time.Hour + time.Second)
+			tt.find(h)
+			if got := strings.Join(events, " "); got != tt.want {
+				t.Errorf("events %q, want %q", got, tt.want)
+			}
+			h.sweep()
+			h.sweep()
+			if tt.want == "" {
+				tt.want = "LockExpired LockSwept"
+			}
+			if got := strings.Join(events, " "); got != tt.want {
+				t.Errorf("in the end %q, want %q", got, tt.want)
+			}
+		})
+	}
+	// A lock that was completed or withdrawn does not expire.
+	h := newV1(t)
+	h.config.Notice = func(event string, _ map[string]any) { t.Errorf("%s is told", event) }
+	h.Service = vault.New(h.config)
+	h.mustInitiate(w1)
+	h.must(h.AbortVaultLock(t.Context(), h.call, "v1"))
+	h.mustLock(w1)
+	h.advance(48 * time.Hour)
+	h.sweep()
 }

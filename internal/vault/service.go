@@ -29,6 +29,10 @@ type Config struct {
 	Now     func() time.Time  // zero: time.Now
 	Log     *slog.Logger      // zero: discard
 
+	// Notice is told what the service does by itself that belongs on record. Zero:
+	// nobody.
+	Notice func(event string, details map[string]any)
+
 	// Hastened is told that jobs may have become due. Zero: nobody.
 	Hastened func()
 
@@ -65,6 +69,9 @@ func New(cfg Config) *Service {
 	}
 	if cfg.Retention == 0 {
 		cfg.Retention = moraine.Retention
+	}
+	if cfg.Notice == nil {
+		cfg.Notice = func(string, map[string]any) {}
 	}
 	if cfg.Hastened == nil {
 		cfg.Hastened = func() {}

@@ -2,8 +2,10 @@ package crash_test
 
 import (
 	"bufio"
+	"compress/gzip"
 	"encoding/json"
 	"errors"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -103,7 +105,7 @@ func checkAudit(t *testing.T, l *ledger, data string) (report auditReport) {
 
 // auditRecords calls fn for each line of the audit log.
 func auditRecords(data string, fn func(auditRecord)) error {
-	names, err := filepath.Glob(filepath.Join(data, "audit", "audit-*.jsonl"))
+	names, err := filepath.Glob(filepath.Join(data, "audit", "audit-*.jsonl*"))
 	if err != nil {
 		return err
 	}
@@ -124,7 +126,13 @@ func auditFile(name string, fn func(auditRecord)) error {
 		return err
 	}
 	defer f.Close()
-	lines := bufio.NewScanner(f)
+	var text io.Reader = f
+	if strings.HasSuffix(name, ".gz") { // of an hour that is over
+		if text, err = gzip.NewReader(f); err != nil {
+			return err
+		}
+	}
+	lines := bufio.NewScanner(text)
 	lines.Buffer(nil, auditLineMax)
 	for lines.Scan() {
 		var r auditRecord
