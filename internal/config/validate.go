@@ -32,7 +32,7 @@ var regionName = regexp.MustCompile(`^[a-z][a-z0-9-]{0,62}$`)
 func (c *Config) Validate() error {
 	return errors.Join(
 		c.checkListen(), c.checkAdmin(), c.checkTLS(), c.checkRoot(), c.checkRegions(),
-		c.checkLifetimes(), c.checkNotify(), c.checkBounds(), c.checkChoices(), c.checkAudit(),
+		c.checkScrub(), c.checkLifetimes(), c.checkNotify(), c.checkBounds(), c.checkChoices(), c.checkAudit(),
 	)
 }
 

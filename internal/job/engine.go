@@ -303,7 +303,8 @@ func (s *Service) quarantined(e *moraine.Extent) error {
 	if e.Fault == "" {
 		return nil
 	}
-	return &blob.Damage{Blob: e.Blob, Err: moraine.Errorf(moraine.Corrupt, "blob %s is quarantined: %s", e.Blob, e.Fault)}
+	// Its damage is known, so nobody is told of it again.
+	return moraine.Errorf(moraine.Corrupt, "blob %s is quarantined: %s", e.Blob, e.Fault)
 }
 
 // suspect passes on which blob an error is about.

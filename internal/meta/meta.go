@@ -97,6 +97,10 @@ type Archives interface {
 	// Created, then by bytes of ID, streaming: memory does not depend on how
 	// many there are. fn must not use the transaction.
 	Scan(q Scan, fn func(moraine.Archive) error) error
+	// Faulty calls fn for each archive, also if it is deleted, of which an extent
+	// has a fault, in no order. It looks at every archive there is, which is for
+	// operators to wait for. fn must not use the transaction.
+	Faulty(fn func(moraine.Archive) error) error
 }
 
 // Scan selects archives of a vault as they were at an instant.
@@ -311,6 +315,10 @@ type Sweeps interface {
 	// none left, and returns how many rows it touched: 0 when all is done. A
 	// body with a faulty extent stays as it is.
 	Release(now time.Time, limit int) (int, error)
+	// GiveUp moves the extents of a condemned body that no job in progress or
+	// succeeded names into the garbage, those with a fault too, forgets the body,
+	// and returns how many they were. Of any other body it returns ErrNotFound.
+	GiveUp(b moraine.BodyID, now time.Time) (int, error)
 	// Garbage returns blobs to delete, oldest first. Those whose Since is still
 	// to come may be in use until then, and come last.
 	Garbage(limit int) ([]moraine.Garbage, error)

@@ -134,19 +134,13 @@ func (s *Service) root(ctx context.Context, e moraine.Extent) (string, error) {
 // mend makes the failed copies anew. If that does not succeed now, the blob is
 // as good as its other copy, and the next pass tries again.
 func (s *Service) mend(ctx context.Context, i blob.Info, v *verdict) error {
-	m, ok := s.cfg.Blobs.(blob.Mender)
-	if !ok || s.cfg.Move == nil {
+	if s.cfg.Mend == nil {
 		return nil
 	}
-	mended, err := m.Mend(ctx, i)
-	if err == nil {
-		err = s.cfg.Move(ctx, i, mended)
-	}
+	mended, err := s.cfg.Mend(ctx, i)
 	switch {
 	case ctx.Err() != nil:
 		return ctx.Err()
-	case errors.Is(err, meta.ErrNotFound):
-		return nil // deleted or moved meanwhile
 	case err != nil:
 		s.cfg.Log.ErrorContext(ctx, "blob could not be mended", "blob", i.ID.String(), "err", err)
 		return nil

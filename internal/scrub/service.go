@@ -27,21 +27,22 @@ type Config struct {
 	Period time.Duration
 	// Rate is how many bytes are read in a second. Zero: no limit.
 	Rate int64
-	// Move gives a mended blob its new reference and its old places to the
-	// garbage, if the row still has the reference that i has. It returns
-	// ErrNotFound of package meta if not. Required where Blobs is a Mender.
-	Move func(ctx context.Context, i blob.Info, m blob.Mended) error
-	// Found hears of every finding that is news. Zero: nobody.
-	Found func(context.Context, Finding)
+	// Mend makes the damaged copies of a blob anew and moves its row, and returns
+	// what it made: nothing, with the reference of i, if the row is another by
+	// now. Zero: nobody can.
+	Mend func(ctx context.Context, i blob.Info) (blob.Mended, error)
+	// Found hears of what is news, once it is durable. A crash before that is
+	// all that keeps it from hearing. Zero: nobody.
+	Found func(context.Context, []Finding)
 }
 
 // Finding is something wrong with a blob, or no longer wrong.
 type Finding struct {
 	Body   moraine.BodyID
-	Extent moraine.Extent // with the fault, "" if it was repaired
+	Extent moraine.Extent // with the fault, "" if there is none any more
 	// Copies says of each copy that failed which and why.
 	Copies   []string
-	Repaired bool
+	Repaired bool // a copy was made anew
 }
 
 const (
@@ -59,8 +60,9 @@ const (
 type Service struct {
 	cfg   Config
 	pace  *rate.Limiter // nil for none
-	now   chan struct{} // holds one token when a pass is asked for
+	now   chan struct{} // holds one token when a pass was asked for
 	hints chan moraine.BlobID
+	late  time.Time // begin of the pass that Run has said takes long; of Run alone
 
 	mu     sync.Mutex
 	broken error // why the pass under way rests; guarded by mu
@@ -75,7 +77,7 @@ func New(cfg Config) *Service {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
 	if cfg.Found == nil {
-		cfg.Found = func(context.Context, Finding) {}
+		cfg.Found = func(context.Context, []Finding) {}
 	}
 	s := &Service{cfg: cfg, now: make(chan struct{}, 1), hints: make(chan moraine.BlobID, hintsMax)}
 	if cfg.Rate > 0 {
@@ -87,12 +89,17 @@ func New(cfg Config) *Service {
 // time is the instant of an event: UTC, whole milliseconds.
 func (s *Service) time() time.Time { return s.cfg.Now().UTC().Truncate(time.Millisecond) }
 
-// Ask has a pass begin now, unless one is under way.
-func (s *Service) Ask() {
+// Ask has a pass begin now, unless one is under way. That it has begun is
+// durable: it goes on at the next Run if there is none.
+func (s *Service) Ask(ctx context.Context) error {
+	if err := s.begin(ctx); err != nil {
+		return err
+	}
 	select {
 	case s.now <- struct{}{}:
 	default:
 	}
+	return nil
 }
 
 // Suspect has a blob looked at soon. It never waits: what does not fit is
@@ -153,9 +160,6 @@ func (s *Service) pause(ctx context.Context, buf []byte, d time.Duration) bool {
 		case <-over:
 			return true
 		case <-s.now:
-			if err := s.begin(ctx); err != nil {
-				s.cfg.Log.ErrorContext(ctx, "scrub cannot begin", "err", err)
-			}
 			return ctx.Err() == nil
 		case id := <-s.hints:
 			if err := s.CheckBlob(ctx, id, buf); err != nil && ctx.Err() == nil {
@@ -182,6 +186,7 @@ func (s *Service) work(ctx context.Context, buf []byte) (time.Duration, error) {
 		}
 	}
 	for done := false; !done; {
+		s.watch(ctx, &state)
 		if done, err = s.batch(ctx, buf); err != nil {
 			return 0, err
 		}
@@ -189,9 +194,29 @@ func (s *Service) work(ctx context.Context, buf []byte) (time.Duration, error) {
 		if err := ctx.Err(); err != nil {
 			return 0, err
 		}
+		if state, err = s.State(ctx); err != nil {
+			return 0, err
+		}
 	}
-	state, err = s.State(ctx)
-	return s.untilNext(&state), err
+	return s.untilNext(&state), nil
+}
+
+// watch says once of a pass that it takes longer than a period.
+func (s *Service) watch(ctx context.Context, state *moraine.ScrubState) {
+	if !s.Late(state) || s.late.Equal(state.Started) {
+		return
+	}
+	s.late = state.Started
+	s.cfg.Log.WarnContext(ctx, "a pass of scrub takes longer than scrub.period; raise scrub.rate or the period", "started", state.Started, "blobs", state.Tally.Blobs, "bytes", state.Tally.Bytes)
+}
+
+// Late reports whether a pass takes, or the last one took, longer than a period.
+func (s *Service) Late(state *moraine.ScrubState) bool {
+	began, end := state.LastStarted, state.Finished
+	if !state.Started.IsZero() {
+		began, end = state.Started, s.time()
+	}
+	return s.cfg.Period > 0 && end.Sub(began) > s.cfg.Period
 }
 
 // untilNext is how long until the next pass is due, negative if it never is.
@@ -311,8 +336,8 @@ func (s *Service) keep(ctx context.Context, verdicts []verdict, change func(*mor
 	if err != nil {
 		return err
 	}
-	for _, f := range news {
-		s.cfg.Found(ctx, f)
+	if len(news) > 0 {
+		s.cfg.Found(ctx, news)
 	}
 	return nil
 }

@@ -27,8 +27,7 @@ type moody struct {
 	bad    map[moraine.BlobID]error
 	checks int
 	before func(moraine.BlobID)
-	mended bool
-	moves  int
+	mended bool // there is another copy
 }
 
 func (m *moody) Check(ctx context.Context, i blob.Info, _ []byte, step func(int) error) ([]blob.Copy, error) {
@@ -46,15 +45,6 @@ func (m *moody) Check(ctx context.Context, i blob.Info, _ []byte, step func(int)
 		copies = append(copies, blob.Copy{Place: "mirror"})
 	}
 	return copies, nil
-}
-
-func (m *moody) Missing(context.Context, moraine.BlobRef) ([]string, error) { return nil, nil }
-
-func (m *moody) Mend(_ context.Context, i blob.Info) (blob.Mended, error) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	delete(m.bad, i.ID)
-	return blob.Mended{Ref: i.Ref + "'", Drop: []moraine.BlobRef{i.Ref}}, nil
 }
 
 // house is a Service on rows and a store in memory, with some blobs.
@@ -108,14 +98,20 @@ func (h *house) update(fn func(tx meta.Tx) error) {
 	}
 }
 
+// mend makes the copy of a blob anew, as a store with two copies does.
+func (h *house) mend(ctx context.Context, i blob.Info) (blob.Mended, error) {
+	h.store.mu.Lock()
+	defer h.store.mu.Unlock()
+	delete(h.store.bad, i.ID)
+	m := blob.Mended{Ref: i.Ref + "'", Drop: []moraine.BlobRef{i.Ref}}
+	return m, h.rows.Update(ctx, func(tx meta.Tx) error { return tx.Bodies().Move(i.ID, m.Ref) })
+}
+
 func (h *house) service(change func(*scrub.Config)) *scrub.Service {
 	c := scrub.Config{
 		Meta: h.rows, Blobs: h.store, Now: func() time.Time { return h.now }, Period: time.Hour,
-		Found: func(_ context.Context, f scrub.Finding) { h.found = append(h.found, f) },
-		Move: func(ctx context.Context, i blob.Info, m blob.Mended) error {
-			h.store.moves++
-			return h.rows.Update(ctx, func(tx meta.Tx) error { return tx.Bodies().Move(i.ID, m.Ref) })
-		},
+		Found: func(_ context.Context, f []scrub.Finding) { h.found = append(h.found, f...) },
+		Mend:  h.mend,
 	}
 	if change != nil {
 		change(&c)
@@ -275,6 +271,97 @@ func TestDeletedMeanwhile(t *testing.T) {
 	}
 }
 
+// TestQuarantine lists what failed, and lets go of it only if it is whole again
+// or deleted.
+func TestQuarantine(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t, 4)
+	v := moraine.Vault{ID: "v", Account: "123456789012", Region: "us-east-1", Name: "vault", Created: noon}
+	h.update(func(tx meta.Tx) error {
+		if err := tx.Vaults().Save(v); err != nil {
+			return err
+		}
+		for n := range 3 { // blob 3 is an upload's
+			a := moraine.Archive{ID: moraine.ArchiveID(fmt.Sprint("archive ", n)), Vault: v.ID, Body: moraine.BodyID(fmt.Sprint("body ", n)), Size: 6, Created: noon}
+			if err := tx.Archives().Insert(a); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	for _, n := range []int{1, 2, 3} {
+		h.store.bad[h.blobs[n].Blob] = corrupt("leaf 0")
+	}
+	s := h.service(nil)
+	h.pass(s)
+	list, more, err := s.Failed(t.Context())
+	if err != nil || more || len(list) != 3 {
+		t.Fatalf("failed: %+v, %v, %v", list, more, err)
+	}
+	if list[0].Archive == nil || list[0].Archive.ID != "archive 1" || list[0].Vault.Name != "vault" || list[0].Fault == "" || list[2].Archive != nil {
+		t.Errorf("failed: %+v", list)
+	}
+	if owners, err := s.Owners(t.Context(), h.found[:1]); err != nil || len(owners) != 1 || owners[0].Archive.ID != "archive 1" {
+		t.Errorf("owners: %+v, %v", owners, err)
+	}
+	// What exists stays, whoever asks.
+	for _, name := range []string{"archive 1", h.blobs[1].Blob.String(), h.blobs[3].Blob.String()} {
+		if _, err := s.Discard(t.Context(), name); !moraine.IsKind(err, moraine.Invalid) {
+			t.Errorf("discarding %s: %v", name, err)
+		}
+	}
+	for _, name := range []string{"archive 0", "", h.blobs[0].Blob.String()} {
+		if _, err := s.Discard(t.Context(), name); !moraine.IsKind(err, moraine.NotFound) {
+			t.Errorf("discarding %q, which is whole: %v", name, err)
+		}
+		if _, _, err := s.Release(t.Context(), name); !moraine.IsKind(err, moraine.NotFound) {
+			t.Errorf("releasing %q, which is whole: %v", name, err)
+		}
+	}
+	if yes, no, err := s.Release(t.Context(), "archive 2"); yes != 0 || no != 1 || err != nil {
+		t.Errorf("releasing what is still bad: %d, %d, %v", yes, no, err)
+	}
+	delete(h.store.bad, h.blobs[2].Blob)
+	if yes, no, err := s.Release(t.Context(), "archive 2"); yes != 1 || no != 0 || err != nil {
+		t.Errorf("releasing what is whole: %d, %d, %v", yes, no, err)
+	}
+	h.update(func(tx meta.Tx) error { return tx.Archives().MarkDeleted("archive 1", noon) })
+	if n, err := s.Discard(t.Context(), "archive 1"); n != 1 || err != nil {
+		t.Errorf("discarding what is deleted: %d, %v", n, err)
+	}
+	h.update(func(tx meta.Tx) error {
+		if list, err := tx.Sweeps().Garbage(10); err != nil || len(list) != 1 || list[0].Blob != h.blobs[1].Blob {
+			t.Errorf("garbage: %+v, %v", list, err)
+		}
+		return nil
+	})
+	if n, err := s.CountFailed(t.Context()); n != 1 || err != nil {
+		t.Errorf("%d failed, %v", n, err)
+	}
+}
+
+// TestLate says of a pass that it takes longer than a period.
+func TestLate(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t, 1)
+	s := h.service(nil)
+	for _, c := range []struct {
+		state moraine.ScrubState
+		late  bool
+	}{
+		{moraine.ScrubState{}, false},
+		{moraine.ScrubState{Started: noon.Add(-time.Hour)}, false},
+		{moraine.ScrubState{Started: noon.Add(-time.Hour - 1)}, true},
+		{moraine.ScrubState{LastStarted: noon.Add(-9 * time.Hour), Finished: noon.Add(-8*time.Hour + 1)}, true},
+		{moraine.ScrubState{LastStarted: noon.Add(-9 * time.Hour), Finished: noon.Add(-8 * time.Hour)}, false},
+		{moraine.ScrubState{Started: noon, LastStarted: noon.Add(-9 * time.Hour), Finished: noon}, false},
+	} {
+		if got := s.Late(&c.state); got != c.late {
+			t.Errorf("%+v: %v", c.state, got)
+		}
+	}
+}
+
 // TestRoot compares the digests beside a blob with its row.
 func TestRoot(t *testing.T) {
 	t.Parallel()
@@ -293,8 +380,11 @@ func TestAsked(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t, 3)
 	s := h.service(func(c *scrub.Config) { c.Period = 0 })
-	s.Ask()
-	s.Ask()
+	for range 2 {
+		if err := s.Ask(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
 	if state := h.pass(s); state.Last.Blobs != 3 {
 		t.Errorf("%+v", state)
 	}
@@ -307,7 +397,7 @@ func TestSuspects(t *testing.T) {
 	told := make(chan scrub.Finding, 1)
 	s := h.service(func(c *scrub.Config) {
 		c.Period = 0
-		c.Found = func(_ context.Context, f scrub.Finding) { told <- f }
+		c.Found = func(_ context.Context, f []scrub.Finding) { told <- f[0] }
 	})
 	h.store.bad[h.blobs[2].Blob] = corrupt("leaf 0")
 	ctx, cancel := context.WithCancel(t.Context())

@@ -32,6 +32,7 @@ type node struct {
 	vaults   *vault.Service
 	jobs     *job.Service
 	notify   *notify.Service
+	scrub    *scrubDesk
 	metrics  *adminapi.Metrics
 	audit    *audit.Log       // nil for none
 	throttle *access.Throttle // nil for none
@@ -61,9 +62,10 @@ func newNode(cfg config.Config, opts Options, d *data, s *stores, id identity, c
 		Hastened: func() { n.jobs.Wake() }, Notice: s.audit.Service,
 	})
 	n.notify = notify.New(notify.Config{Meta: s.rows, Targets: sinks, Owner: rand.Text(), Now: opts.Now, Log: opts.Log})
+	n.scrub = newScrubDesk(cfg, opts, s.rows, blobs, s.audit)
 	n.jobs = job.New(job.Config{
 		Meta: s.rows, Blobs: blobs, Pending: pending, Access: authority, Now: opts.Now, Log: opts.Log,
-		Owner: rand.Text(), Delays: cfg.JobDelay, Finished: n.notify.Wake,
+		Owner: rand.Text(), Delays: cfg.JobDelay, Finished: n.notify.Wake, Suspect: n.scrub.scrub.Suspect,
 		InventoryInterval: cfg.InventoryInterval, Retention: cfg.JobRetention,
 		FreeTier: cfg.FreeTier, Scarcity: cfg.Scarcity,
 	})
@@ -73,8 +75,10 @@ func newNode(cfg config.Config, opts Options, d *data, s *stores, id identity, c
 		DiskFree: func() (int64, error) { return disk.Free(d.dir) },
 		Census:   func(ctx context.Context) (adminapi.Census, error) { return census(ctx, s.rows) },
 		Clock:    clk.Status,
+		Scrub:    n.scrub.status,
 		Version:  opts.Version,
 	})
+	n.scrub.count = n.metrics.Found
 	n.api = surfaces(newAPI(cfg, opts, n), newIAM(cfg, opts, n))
 	return n
 }
@@ -180,6 +184,7 @@ func (n *node) adminHandler(cfg config.Config) http.Handler {
 	return adminapi.New(adminapi.Config{
 		Metrics: n.metrics, Ready: n.readiness, Log: n.log, TestMode: n.testMode(cfg),
 		Clock: &adminapi.Clock{Status: n.clock.Status, Confirm: n.confirm, Process: n.process},
+		Scrub: n.scrub.admin(),
 	})
 }
 

@@ -156,6 +156,18 @@ func (m modelArchives) MarkDeleted(id moraine.ArchiveID, when time.Time) error {
 	return m.Bodies().Condemn(a.Body, when)
 }
 
+func (m modelArchives) Faulty(fn func(moraine.Archive) error) error {
+	for _, a := range m.archives {
+		if !(modelSweeps{m.model}).faulty(a.Body) {
+			continue
+		}
+		if err := fn(a); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 func (m modelArchives) Scan(q meta.Scan, fn func(moraine.Archive) error) error {
 	limit := int(q.Limit)
 	if limit == 0 {
@@ -414,6 +426,19 @@ func (m modelSweeps) Release(now time.Time, limit int) (n int, err error) {
 		delete(m.condemned, b)
 		n++
 	}
+	return n, nil
+}
+
+func (m modelSweeps) GiveUp(b moraine.BodyID, now time.Time) (n int, err error) {
+	if _, ok := m.condemned[b]; !ok || m.held(b) {
+		return 0, meta.ErrNotFound
+	}
+	for first, e := range m.extents[b] {
+		delete(m.extents[b], first)
+		m.garbage[e.Blob] = moraine.Garbage{Blob: e.Blob, Ref: e.Ref, Size: e.Size, Since: now}
+		n++
+	}
+	delete(m.condemned, b)
 	return n, nil
 }
 

@@ -13,6 +13,8 @@ var scrubTests = []test{
 	{"judge", in(testJudge)},
 	{"faulty in order", in(testFaulty)},
 	{"release leaves faulty bodies", in(testReleaseFaulty)},
+	{"archives with a fault", in(testArchivesFaulty)},
+	{"give up a faulty body", in(testGiveUp)},
 }
 
 func testScrubState(t *testing.T, s meta.Store) {
@@ -111,6 +113,69 @@ func testReleaseFaulty(t *testing.T, s meta.Store) {
 	list, err := read(t, s, garbage(10))
 	if err != nil || len(list) != 3 {
 		t.Errorf("after the fault is gone %d blobs are garbage: %v", len(list), err)
+	}
+}
+
+func testArchivesFaulty(t *testing.T, s meta.Store) {
+	whole, bad, deleted := archive("v", 1), archive("v", 2), archive("w", 3)
+	update(t, s, insert(whole, bad, deleted))
+	update(t, s, put(whole.Body, extent(0, 10, 1)))
+	update(t, s, put(bad.Body, extent(0, 10, 2), extent(10, 10, 3), extent(20, 10, 4)))
+	update(t, s, put(deleted.Body, extent(0, 10, 5)))
+	list := func(tx meta.Tx) (found map[moraine.ArchiveID]moraine.Archive, err error) {
+		found = map[moraine.ArchiveID]moraine.Archive{}
+		return found, tx.Archives().Faulty(func(a moraine.Archive) error {
+			if _, twice := found[a.ID]; twice {
+				t.Errorf("%s is listed twice", a.ID)
+			}
+			found[a.ID] = a
+			return nil
+		})
+	}
+	want(t, s, nil, list)
+	for _, n := range []int{2, 4, 5} {
+		update(t, s, judge(n, 60, "leaf 0"))
+	}
+	update(t, s, func(tx meta.Tx) error { return tx.Archives().MarkDeleted(deleted.ID, at(70)) })
+	deleted.Deleted = at(70)
+	want(t, s, map[moraine.ArchiveID]moraine.Archive{bad.ID: bad, deleted.ID: deleted}, list)
+}
+
+func testGiveUp(t *testing.T, s meta.Store) {
+	update(t, s, put("b", extent(0, 10, 1), extent(10, 10, 2)))
+	update(t, s, judge(2, 60, "leaf 0"))
+	refused := func(when string) {
+		t.Helper()
+		err := s.Update(t.Context(), func(tx meta.Tx) error {
+			_, err := tx.Sweeps().GiveUp("b", at(80))
+			return err
+		})
+		if !errors.Is(err, meta.ErrNotFound) {
+			t.Errorf("giving up a body %s: %v", when, err)
+		}
+		want(t, s, nil, garbage(10))
+	}
+	refused("that is not condemned")
+	update(t, s, func(tx meta.Tx) error { return tx.Bodies().Condemn("b", at(70)) })
+	held := moraine.Job{ID: "j", Vault: "v", Action: moraine.InventoryRetrieval, State: moraine.InProgress, Body: "b", Created: at(71), Due: at(71), Inventory: &moraine.Inventory{}}
+	update(t, s, saveJobs(held))
+	refused("that a job holds")
+	held.State = moraine.Failed
+	update(t, s, saveJobs(held))
+	update(t, s, func(tx meta.Tx) error {
+		if n, err := tx.Sweeps().GiveUp("b", at(80)); n != 2 || err != nil {
+			t.Errorf("gave %d extents up: %v", n, err)
+		}
+		return nil
+	})
+	want(t, s, nil, extents("b", 0, 10))
+	want(t, s, []moraine.Garbage{{Blob: blob(1), Ref: "ref-1", Size: 10, Since: at(80)}, {Blob: blob(2), Ref: "ref-2", Size: 10, Since: at(80)}}, garbage(10))
+	err := s.Update(t.Context(), func(tx meta.Tx) error {
+		_, err := tx.Sweeps().GiveUp("b", at(80))
+		return err
+	})
+	if !errors.Is(err, meta.ErrNotFound) {
+		t.Errorf("giving up twice: %v", err)
 	}
 }
 

@@ -19,6 +19,7 @@ var scans = map[string]string{
 	"SELECT state, count(*) FROM outbox": "SCAN outbox USING COVERING INDEX outbox_state",
 	"SELECT state, count(*) FROM jobs":   "SCAN jobs USING COVERING INDEX jobs_due",
 	"SELECT archive_id, vault_id, body_id, size, created_ms, deleted_ms, tree_hash, description FROM archives WHERE deleted_ms IS NULL": "SCAN archives USING INDEX archives_id",
+	"SELECT archive_id, vault_id, body_id, size, created_ms, deleted_ms, tree_hash, description FROM archives\nWHERE body_id IN":        "SCAN archives",
 }
 
 // TestPlans looks at how every query runs: by an index, unless the list says

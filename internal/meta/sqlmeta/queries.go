@@ -7,7 +7,7 @@ var queries = [...]string{
 
 	vaultGet, vaultByID, vaultList, vaultCount, vaultFigures, vaultSave, vaultDelete, vaultBury,
 
-	archiveGet, archiveInsert, archiveDelete, archiveScan,
+	archiveGet, archiveInsert, archiveDelete, archiveScan, archiveFaulty,
 
 	extentList, extentAt, extentPut, extentBlob, extentReplace, extentByBlob, extentJudge, extentFaulty, extentBlobs, extentMove, extentAll, archiveAll,
 	garbageAdd, garbageMove, bodyCondemn,
@@ -17,7 +17,7 @@ var queries = [...]string{
 	jobGet, jobSave, jobList, jobClaim, jobHasten, jobNextDue, jobCount,
 
 	sweepIdleUploads, sweepEndedUploads, sweepExpiredJobs, sweepDropJob,
-	releaseBodies, releaseExtents, releaseForget, garbageList, garbageDrop,
+	releaseBodies, releaseExtents, releaseForget, releaseOne, garbageList, garbageDrop,
 	buryVaults, buryJobs, buryUploads, buryArchives, buryForget,
 	sweepDueInventories,
 
