@@ -20,17 +20,17 @@ const module = "moraine"
 var floors = [][]string{
 	{"internal/sha256x"}, // a leaf that a leaf needs
 	{"internal/treehash", "internal/arn", "internal/sigv4", "internal/disk", "internal/clock", "internal/egress", "internal/peer"}, // leaves: the standard library
-	{"internal/policy"},                // a leaf that also knows names of resources
-	{"."},                              // nouns
-	{"internal/blob", "internal/meta"}, // ports
+	{"internal/policy"}, // a leaf that also knows names of resources
+	{"."},               // nouns
+	{"internal/blob", "internal/meta", "internal/fixity"},                                                                                             // ports, and a format
 	{"internal/blob/blobtest", "internal/blob/mem", "internal/meta/metatest", "internal/meta/mem", "internal/disk/crashfs"},                           // their suites and references
 	{"internal/blob/pack", "internal/blob/mirror", "internal/meta/sqlmeta", "internal/notify/webhook", "internal/notify/sns", "internal/notify/nats"}, // adapters
 	{"internal/housetest"},                         // what tests of services stand on
 	{"internal/access"},                            // services, the one every other asks first
 	{"internal/audit", "internal/audit/audittest"}, // the record of who did what, in files; and what tests read of it
-	{"internal/account", "internal/vault", "internal/job", "internal/notify", "internal/mend"}, // services
-	{"internal/api", "internal/iamapi", "internal/adminapi"},                                   // surfaces
-	{"internal/iamclient", "internal/adminclient"},                                             // the other ends of two of them
+	{"internal/account", "internal/vault", "internal/job", "internal/notify", "internal/mend", "internal/scrub"}, // services
+	{"internal/api", "internal/iamapi", "internal/adminapi"},                                                     // surfaces
+	{"internal/iamclient", "internal/adminclient"},                                                               // the other ends of two of them
 	{"internal/config"}, // assembly, from settings
 	{"internal/server"}, // to a running server
 	{"internal/cli"},    // to a command line
@@ -79,6 +79,7 @@ var foreign = map[string][]string{
 	"internal/job":     {"net/http", "database/sql", "os"},
 	"internal/notify":  {"net/http", "database/sql", "os"},
 	"internal/mend":    {"net/http", "database/sql", "os"},
+	"internal/scrub":   {"net/http", "database/sql", "os"},
 	"internal/api":     {"database/sql"},
 	"internal/iamapi":  {"database/sql"},
 	"internal/cli":     {"net/http", "database/sql"},

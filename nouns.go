@@ -93,6 +93,12 @@ type Extent struct {
 	Blob     BlobID
 	Ref      BlobRef
 	TreeHash TreeHash // of this piece
+
+	// Verified is when every leaf was last read and compared; zero if that was
+	// when the bytes came in. Fault says what was wrong then, "" if nothing.
+	// An extent with a fault is never served, and its bytes are not deleted.
+	Verified time.Time
+	Fault    string
 }
 
 // UploadState is where a multipart upload is in its life.
@@ -217,4 +223,37 @@ type Garbage struct {
 	Ref   BlobRef
 	Size  int64
 	Since time.Time
+}
+
+// ScrubState is how far the reading of everything has come.
+type ScrubState struct {
+	Started time.Time // of the pass under way; zero if none is
+	Cursor  BlobID    // the last blob it has looked at
+	Tally   Tally     // of the pass under way
+	// LastStarted and Finished are when the last whole pass began and ended,
+	// zero if there was none; Last is what it found.
+	LastStarted, Finished time.Time
+	Last                  Tally
+}
+
+// Next is when a pass is due that begins a period after the last one began.
+func (s *ScrubState) Next(period time.Duration) time.Time {
+	if next := s.LastStarted.Add(period); next.After(s.Finished) {
+		return next
+	}
+	return s.Finished
+}
+
+// Tally counts what a pass found.
+type Tally struct {
+	Blobs, Bytes     int64
+	Faulty, Repaired int64 // blobs
+}
+
+// Add adds what another part of the pass found.
+func (t *Tally) Add(o Tally) {
+	t.Blobs += o.Blobs
+	t.Bytes += o.Bytes
+	t.Faulty += o.Faulty
+	t.Repaired += o.Repaired
 }

@@ -1,9 +1,9 @@
 package adminapi
 
 import (
+	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"time"
 
@@ -68,22 +68,12 @@ func (c *Clock) reply() ClockReply { return NewClockReply(c.Status(), c.Process)
 // register adds the routes of the clock.
 func (c *Clock) register(mux *http.ServeMux) {
 	mux.HandleFunc("GET "+ClockPath, func(w http.ResponseWriter, _ *http.Request) { answer(w, c.reply()) })
-	mux.HandleFunc("POST "+ConfirmClockPath, func(w http.ResponseWriter, r *http.Request) {
-		// A page in an operator's browser is no operator.
-		if err := http.NewCrossOriginProtection().Check(r); err != nil {
-			send(w, http.StatusForbidden, map[string]string{"error": err.Error()})
-			return
+	mux.HandleFunc("POST "+ConfirmClockPath, command(confirmBodyMax, func(_ context.Context, body []byte) (any, error) {
+		if err := c.confirm(body); err != nil {
+			return nil, err
 		}
-		body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, confirmBodyMax))
-		if err == nil {
-			err = c.confirm(body)
-		}
-		if err != nil {
-			complain(w, err)
-			return
-		}
-		answer(w, c.reply())
-	})
+		return c.reply(), nil
+	}))
 }
 
 func (c *Clock) confirm(body []byte) error {

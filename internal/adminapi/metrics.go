@@ -21,6 +21,7 @@ type Sources struct {
 	// Census counts rows.
 	Census  func(context.Context) (Census, error)
 	Clock   func() clock.Status
+	Scrub   func(context.Context) (ScrubReply, error)
 	Version string // of the program
 }
 
@@ -42,6 +43,7 @@ type Metrics struct {
 	bytesOut *prometheus.CounterVec
 	seconds  *prometheus.HistogramVec
 	removed  *prometheus.CounterVec
+	findings *prometheus.CounterVec
 }
 
 // NewMetrics assembles the metrics of one server.
@@ -61,6 +63,12 @@ func NewMetrics(src Sources) *Metrics {
 			Name: "moraine_request_seconds", Help: "Time from the end of the request's header block to the end of the answer, by operation.",
 			Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 300, 1800},
 		}, []string{"operation"}),
+		findings: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "moraine_scrub_findings_total", Help: "What checks of stored bytes found since the start: failed, repaired from another copy, or found whole again.",
+		}, []string{"kind"}),
+	}
+	for _, kind := range []Finding{FoundFailed, FoundRepaired, FoundWhole} {
+		m.findings.WithLabelValues(string(kind))
 	}
 	m.removed = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "moraine_messages_removed_total", Help: "Messages about jobs that nobody got and that were removed, by state.",
@@ -74,7 +82,7 @@ func NewMetrics(src Sources) *Metrics {
 	})
 	build.Set(1)
 	m.registry.MustRegister(
-		m.requests, m.bytesIn, m.bytesOut, m.seconds, m.removed, build, newGauges(src), newClockGauges(src),
+		m.requests, m.bytesIn, m.bytesOut, m.seconds, m.removed, m.findings, build, newGauges(src), newClockGauges(src), newScrubGauges(src),
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	)
 	if src.Mirror != nil {
@@ -204,4 +212,74 @@ func (g *clockGauges) Collect(ch chan<- prometheus.Metric) {
 	for kind, n := range map[string]int64{"believed": s.Counts.Believed, "held": s.Counts.Held, "confirmed": s.Counts.Confirmed, "back": s.Counts.Back} {
 		ch <- prometheus.MustNewConstMetric(g.events, prometheus.CounterValue, float64(n), kind)
 	}
+}
+
+// Finding is what a check of stored bytes found that was not known before.
+type Finding string
+
+// The findings.
+const (
+	FoundFailed   Finding = "failed"
+	FoundRepaired Finding = "repaired"
+	FoundWhole    Finding = "whole"
+)
+
+// Found counts a finding.
+func (m *Metrics) Found(f Finding) { m.findings.WithLabelValues(string(f)).Inc() }
+
+// scrubGauges asks scrub at every scrape.
+type scrubGauges struct {
+	status                                             func(context.Context) (ScrubReply, error) // nil for none
+	failed, late, resting, started, bytes, blobs, last *prometheus.Desc
+}
+
+func newScrubGauges(src Sources) *scrubGauges {
+	return &scrubGauges{
+		status:  src.Scrub,
+		failed:  prometheus.NewDesc("moraine_scrub_failed", "Pieces of archives that failed their last check and are quarantined, up to 10,000.", nil, nil),
+		late:    prometheus.NewDesc("moraine_scrub_late", "1 if a pass takes longer than scrub.period.", nil, nil),
+		resting: prometheus.NewDesc("moraine_scrub_resting", "1 if the pass under way cannot go on.", nil, nil),
+		started: prometheus.NewDesc("moraine_scrub_pass_started_seconds", "When the pass under way began, in seconds since 1970; 0 if none is.", nil, nil),
+		bytes:   prometheus.NewDesc("moraine_scrub_pass_bytes", "Bytes that the pass under way has read.", nil, nil),
+		blobs:   prometheus.NewDesc("moraine_scrub_pass_blobs", "Blobs that the pass under way has read.", nil, nil),
+		last:    prometheus.NewDesc("moraine_scrub_last_pass_seconds", "When the last whole pass ended, in seconds since 1970; 0 if there was none.", nil, nil),
+	}
+}
+
+// Describe implements prometheus.Collector.
+func (g *scrubGauges) Describe(ch chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{g.failed, g.late, g.resting, g.started, g.bytes, g.blobs, g.last} {
+		ch <- d
+	}
+}
+
+// Collect implements prometheus.Collector.
+func (g *scrubGauges) Collect(ch chan<- prometheus.Metric) {
+	if g.status == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), censusTimeout)
+	defer cancel()
+	s, err := g.status(ctx)
+	if err != nil {
+		ch <- prometheus.NewInvalidMetric(g.failed, err)
+		return
+	}
+	gauge := func(d *prometheus.Desc, v float64) { ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v) }
+	truth := map[bool]float64{true: 1}
+	gauge(g.failed, float64(s.Failed))
+	gauge(g.late, truth[s.Late])
+	gauge(g.resting, truth[s.Error != ""])
+	var pass ScrubPass
+	var started, last float64
+	if s.Pass != nil {
+		pass, started = *s.Pass, float64(s.Pass.Started.UnixMilli())/1000
+	}
+	if s.Last != nil && s.Last.Finished != nil {
+		last = float64(s.Last.Finished.UnixMilli()) / 1000
+	}
+	gauge(g.started, started)
+	gauge(g.bytes, float64(pass.Bytes))
+	gauge(g.blobs, float64(pass.Blobs))
+	gauge(g.last, last)
 }

@@ -216,6 +216,8 @@ func complain(w http.ResponseWriter, err error) {
 		status = http.StatusConflict
 	case errors.As(err, &large):
 		status = http.StatusRequestEntityTooLarge
+	case moraine.IsKind(err, moraine.NotFound):
+		status = http.StatusNotFound
 	case moraine.IsKind(err, moraine.Unavailable):
 		status = http.StatusServiceUnavailable
 	}

@@ -21,7 +21,7 @@ import (
 )
 
 const (
-	answerMax  = 1 << 20 // bytes
+	answerMax  = 16 << 20 // bytes; 10,000 failed pieces fit
 	timeoutMax = 30 * time.Second
 )
 
@@ -64,6 +64,44 @@ func (c *Client) Clock(ctx context.Context) (adminapi.ClockReply, error) {
 func (c *Client) ConfirmClock(ctx context.Context, name time.Time) (adminapi.ClockReply, error) {
 	var out adminapi.ClockReply
 	return out, c.ask(ctx, http.MethodPost, adminapi.ConfirmClockPath, adminapi.Confirmation{Jump: &name}, &out)
+}
+
+// Scrub asks how far the reading of everything has come.
+func (c *Client) Scrub(ctx context.Context) (adminapi.ScrubReply, error) {
+	var out adminapi.ScrubReply
+	return out, c.ask(ctx, http.MethodGet, adminapi.ScrubPath, nil, &out)
+}
+
+// StartScrub has a pass begin now.
+func (c *Client) StartScrub(ctx context.Context) (adminapi.ScrubReply, error) {
+	var out adminapi.ScrubReply
+	return out, c.ask(ctx, http.MethodPost, adminapi.ScrubStartPath, struct{}{}, &out)
+}
+
+// FailedScrub lists what is quarantined.
+func (c *Client) FailedScrub(ctx context.Context) (adminapi.FailedReply, error) {
+	var out adminapi.FailedReply
+	return out, c.ask(ctx, http.MethodGet, adminapi.ScrubFailedPath, nil, &out)
+}
+
+// ReleaseScrub has an archive or a blob that failed checked again, however long
+// that takes.
+func (c *Client) ReleaseScrub(ctx context.Context, name string) (adminapi.ReleaseReply, error) {
+	var out adminapi.ReleaseReply
+	return out, c.patient().ask(ctx, http.MethodPost, adminapi.ScrubReleasePath, adminapi.Named{Name: name}, &out)
+}
+
+// DiscardScrub has the bytes of a deleted archive that failed given up.
+func (c *Client) DiscardScrub(ctx context.Context, name string) (adminapi.DiscardReply, error) {
+	var out adminapi.DiscardReply
+	return out, c.ask(ctx, http.MethodPost, adminapi.ScrubDiscardPath, adminapi.Named{Name: name}, &out)
+}
+
+// patient is c for what takes as long as ctx lets it.
+func (c *Client) patient() *Client {
+	unhurried := *c.http
+	unhurried.Timeout = 0
+	return &Client{base: c.base, http: &unhurried}
 }
 
 // ask sends one request and decodes the answer into out. A refusal is an error

@@ -16,6 +16,8 @@ const (
 	KeyRotation          = "KeyRotation"          // the first master key, or the root's key, is another one
 	PolicyUnparsable     = "PolicyUnparsable"     // a stored policy does not parse
 	ScrubFailure         = "ScrubFailure"         // stored bytes are damaged
+	ScrubRepaired        = "ScrubRepaired"        // damaged bytes are whole again
+	ScrubDiscarded       = "ScrubDiscarded"       // an operator gave up damaged bytes
 	ClockJump            = "ClockJump"            // the system clock jumped
 )
 

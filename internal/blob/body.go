@@ -2,6 +2,7 @@ package blob
 
 import (
 	"context"
+	"errors"
 	"io"
 
 	"moraine"
@@ -18,6 +19,29 @@ type Lender interface {
 type Body interface {
 	io.ReadCloser
 	Lender
+}
+
+// Damage is an error that says which blob it is about.
+type Damage struct {
+	Blob moraine.BlobID
+	Err  error // of kind Corrupt or NotFound
+}
+
+func (d *Damage) Error() string { return d.Err.Error() }
+
+func (d *Damage) Unwrap() error { return d.Err }
+
+// damaged names the blob in an error about its bytes. A blob that rows name and
+// the store does not have is as damaged as one with wrong bytes.
+func damaged(id moraine.BlobID, err error) error {
+	var named *Damage
+	if errors.As(err, &named) {
+		return err
+	}
+	if moraine.IsKind(err, moraine.Corrupt) || moraine.IsKind(err, moraine.NotFound) {
+		return &Damage{id, err}
+	}
+	return err
 }
 
 // lendSize is what OpenBody lends at a time of a store that lends nothing.
@@ -80,6 +104,7 @@ func (b *bodyReader) step(read func() (int, error)) (int, error) {
 		if err == io.EOF {
 			err = b.endExtent()
 		}
+		err = damaged(b.extents[0].Blob, err)
 		if n > 0 || err != nil {
 			return n, err
 		}
@@ -109,7 +134,7 @@ func (b *bodyReader) next() error {
 	from := b.off - e.First
 	cur, err := b.store.Open(b.ctx, e.Ref, from, min(e.Size-from, b.left))
 	if err != nil {
-		return err
+		return damaged(e.Blob, err)
 	}
 	b.cur = cur
 	return nil

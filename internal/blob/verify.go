@@ -10,7 +10,7 @@ import (
 
 // Verify reads whole blobs and compares every 1 MiB leaf with its stored
 // digest, and the root of each blob's leaves with that of its extent. A
-// difference is an error of kind Corrupt. step is called before each leaf is
+// difference is a Damage with an error of kind Corrupt. step is called before each leaf is
 // read and stops the work with its error.
 //
 // Leaves are hashed side by side, also those of different blobs, so that memory
@@ -27,7 +27,7 @@ func Verify(ctx context.Context, s Store, extents []moraine.Extent, step func() 
 			if damage := v.compare(); damage != nil {
 				return damage
 			}
-			return err
+			return damaged(e.Blob, err)
 		}
 	}
 	return v.compare()
@@ -98,7 +98,8 @@ func (v *verification) compare() error {
 	v.used, v.want = 0, v.want[:0]
 	for i, w := range want {
 		if v.got[i] != w.digest {
-			return moraine.Errorf(moraine.Corrupt, "blob %s: leaf %d of %s fails its digest", w.extent.Blob, w.number, w.extent.Ref)
+			return damaged(w.extent.Blob,
+				moraine.Errorf(moraine.Corrupt, "blob %s: leaf %d of %s fails its digest", w.extent.Blob, w.number, w.extent.Ref))
 		}
 	}
 	return nil

@@ -14,11 +14,6 @@ import (
 	"moraine/internal/server"
 )
 
-const clockManual = `
-
-If a server has the data directory, it is asked at --admin-listen; if none has,
-the directory is locked and read. Give the settings that the server has.`
-
 func newClock(e *env) *cobra.Command {
 	parent := &cobra.Command{Use: "clock", Short: "Look at the clock that retention goes by, and confirm that it jumped", Args: cobra.NoArgs}
 	parent.AddCommand(newClockStatus(e), newClockConfirm(e))
@@ -27,7 +22,7 @@ func newClock(e *env) *cobra.Command {
 
 // clockVerb completes a command on the clock of a data directory.
 func clockVerb(e *env, cmd *cobra.Command, run func(context.Context, config.Config, server.Options, []string) (adminapi.ClockReply, error)) *cobra.Command {
-	cmd.Long = strings.TrimSpace(cmd.Long) + clockManual
+	cmd.Long = strings.TrimSpace(cmd.Long) + operateManual
 	f := cmd.Flags()
 	file := f.String("config", "", "YAML file with settings")
 	f.String("data", "./moraine-data", "data directory")

@@ -44,6 +44,7 @@ type Config struct {
 	Log   Log
 	Admin Admin
 	Clock Clock
+	Scrub Scrub
 
 	JobDelay            job.Delays
 	JobRetention        time.Duration

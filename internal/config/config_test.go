@@ -51,6 +51,7 @@ func TestDefaults(t *testing.T) {
 		Log:          config.Log{Format: "text", Level: slog.LevelInfo},
 		Admin:        config.Admin{Listen: "127.0.0.1:8081"},
 		Clock:        config.Clock{MaxDowntime: 504 * time.Hour},
+		Scrub:        config.Scrub{Period: 720 * time.Hour, Rate: 20 << 20},
 		JobRetention: 24 * time.Hour, UploadRetention: 24 * time.Hour, OrphanGrace: 24 * time.Hour, FreeTier: 10 << 30,
 		Notify: config.Notify{Retention: 720 * time.Hour},
 		HTTP:   config.HTTP{MaxHeaderBytes: 64 << 10, ReadHeaderTimeout: 10 * time.Second, MinBodyRate: 1 << 10, MaxJSONBody: 1 << 20},

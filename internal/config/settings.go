@@ -38,7 +38,7 @@ func Settings() []Setting {
 	var all []Setting
 	for _, group := range [][]Setting{
 		placeSettings(), storageSettings(), identitySettings(), transportSettings(),
-		operatorSettings(), lifetimeSettings(), notifySettings(), boundSettings(), authSettings(), auditSettings(),
+		operatorSettings(), scrubSettings(), lifetimeSettings(), notifySettings(), boundSettings(), authSettings(), auditSettings(),
 	} {
 		all = append(all, group...)
 	}

@@ -139,6 +139,7 @@ func (s *Service) work(ctx context.Context, j moraine.Job) {
 	}()
 	err := s.rehearsedFailure()
 	defer func() {
+		s.suspect(err)
 		if err == nil {
 			s.settled(j.ID)
 		}
@@ -273,8 +274,10 @@ func (s *Service) retrieve(ctx context.Context, j *moraine.Job) error {
 		return err
 	}
 	touched := 0
-	for touched < len(extents) && extents[touched].First <= r.Last {
-		touched++
+	for ; touched < len(extents) && extents[touched].First <= r.Last; touched++ {
+		if err := s.quarantined(&extents[touched]); err != nil {
+			return err
+		}
 	}
 	if err := blob.Verify(ctx, s.cfg.Blobs, extents[:touched], s.renewer(ctx, j.ID)); err != nil {
 		return err
@@ -287,6 +290,24 @@ func (s *Service) retrieve(ctx context.Context, j *moraine.Job) error {
 		}
 		return err
 	})
+}
+
+// quarantined is the error for an extent with a fault: it is not served before
+// a check finds it whole.
+func (s *Service) quarantined(e *moraine.Extent) error {
+	if e.Fault == "" {
+		return nil
+	}
+	// Its damage is known, so nobody is told of it again.
+	return moraine.Errorf(moraine.Corrupt, "blob %s is quarantined: %s", e.Blob, e.Fault)
+}
+
+// suspect passes on which blob an error is about.
+func (s *Service) suspect(err error) {
+	var damage *blob.Damage
+	if errors.As(err, &damage) {
+		s.cfg.Suspect(damage.Blob)
+	}
 }
 
 // errDeleted fails a job whose archive is gone.

@@ -48,7 +48,7 @@ func (s *Service) GetJobOutput(ctx context.Context, call access.Call, name strin
 		}
 	}
 	body := blob.OpenBody(ctx, s.cfg.Blobs, extents, base+out.First, out.Last-out.First+1)
-	out.Body = &heldBody{Body: body, release: release}
+	out.Body = &heldBody{Body: body, release: release, suspect: s.suspect}
 	return out, nil
 }
 
@@ -80,10 +80,25 @@ func (s *Service) findOutput(ctx context.Context, call access.Call, name string,
 		if j.Retrieval != nil {
 			from += j.Retrieval.First
 		}
-		extents, err = tx.Bodies().Extents(j.Body, from, moraine.PartsMax)
-		return err
+		if extents, err = tx.Bodies().Extents(j.Body, from, moraine.PartsMax); err != nil {
+			return err
+		}
+		return s.unfaulted(extents, from+out.Last-out.First)
 	})
 	return &out, extents, err
+}
+
+// unfaulted refuses to serve extents up to the byte last if one has a fault.
+func (s *Service) unfaulted(extents []moraine.Extent, last int64) error {
+	for i := range extents {
+		if extents[i].First > last {
+			break
+		}
+		if err := s.quarantined(&extents[i]); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // outputRange reads a Range header for an output of total bytes (table in
@@ -152,10 +167,24 @@ func (s *Service) downloads() int {
 	return len(s.reading)
 }
 
-// heldBody releases the job when it is closed.
+// heldBody releases the job when it is closed, and tells of damage.
 type heldBody struct {
 	blob.Body
 	release func()
+	suspect func(error)
+}
+
+func (b *heldBody) Read(p []byte) (int, error) {
+	n, err := b.Body.Read(p)
+	b.suspect(err)
+	return n, err
+}
+
+// Lend implements blob.Lender.
+func (b *heldBody) Lend() ([]byte, error) {
+	p, err := b.Body.Lend()
+	b.suspect(err)
+	return p, err
 }
 
 func (b *heldBody) Close() error {

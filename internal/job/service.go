@@ -35,6 +35,9 @@ type Config struct {
 	Log     *slog.Logger      // zero: discard
 	Owner   string            // required; names this process in leases, never reused
 
+	// Suspect is told of blobs whose bytes were found damaged or missing. Zero:
+	// nobody.
+	Suspect func(moraine.BlobID)
 	// Finished is told that a job ended and messages about it may have become
 	// due. Zero: nobody.
 	Finished func()
@@ -83,6 +86,9 @@ func New(cfg Config) *Service {
 	}
 	if cfg.FreeTier == 0 {
 		cfg.FreeTier = 10 << 30
+	}
+	if cfg.Suspect == nil {
+		cfg.Suspect = func(moraine.BlobID) {}
 	}
 	if cfg.Finished == nil {
 		cfg.Finished = func() {}

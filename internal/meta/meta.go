@@ -62,6 +62,7 @@ type Tx interface {
 	Settings() Settings
 	Outbox() Outbox
 	Sweeps() Sweeps
+	Scrub() Scrub
 	Accounts() Accounts
 	Identities() Identities
 	AccessKeys() AccessKeys
@@ -96,6 +97,10 @@ type Archives interface {
 	// Created, then by bytes of ID, streaming: memory does not depend on how
 	// many there are. fn must not use the transaction.
 	Scan(q Scan, fn func(moraine.Archive) error) error
+	// Faulty calls fn for each archive, also if it is deleted, of which an extent
+	// has a fault, in no order. It looks at every archive there is, which is for
+	// operators to wait for. fn must not use the transaction.
+	Faulty(fn func(moraine.Archive) error) error
 }
 
 // Scan selects archives of a vault as they were at an instant.
@@ -112,7 +117,7 @@ type Scan struct {
 }
 
 // Bodies is the table of extents. Those of one body must not overlap, and a blob
-// is named by one extent only.
+// is named by one extent only. Only Judge sets Verified and Fault.
 type Bodies interface {
 	// Extents returns at most limit extents of a body in order of First,
 	// beginning with the first one that ends after offset from.
@@ -127,12 +132,31 @@ type Bodies interface {
 	// Blobs returns at most limit extents of all bodies in byte order of Blob,
 	// the first one being after the given id, the zero id for the start.
 	Blobs(after moraine.BlobID, limit int) ([]moraine.Extent, error)
+	// Judge notes what a check of a blob at a place found; "" is no fault. If
+	// the blob is not there any more it notes nothing and returns ErrNotFound.
+	Judge(id moraine.BlobID, ref moraine.BlobRef, at time.Time, fault string) error
+	// Faulty returns at most limit extents with a fault in byte order of Blob,
+	// the first one being after the given id, the zero id for the start.
+	Faulty(after moraine.BlobID, limit int) ([]Placed, error)
 	// Move sets the reference of a blob, when its bytes are found elsewhere,
 	// also if it is garbage.
 	Move(id moraine.BlobID, to moraine.BlobRef) error
 	// Condemn enters a body that nothing but jobs may name any more, for
 	// Sweeps to turn into garbage. Idempotent: the first instant stays.
 	Condemn(b moraine.BodyID, since time.Time) error
+}
+
+// Placed is an extent and the body it is of.
+type Placed struct {
+	Body moraine.BodyID
+	moraine.Extent
+}
+
+// Scrub is the one row about the reading of everything.
+type Scrub interface {
+	// State returns the zero state before the first Save.
+	State() (moraine.ScrubState, error)
+	Save(s moraine.ScrubState) error
 }
 
 // Uploads is the table of multipart uploads.
@@ -288,8 +312,13 @@ type Sweeps interface {
 	DropJob(id moraine.JobID, now time.Time) error
 	// Release moves at most limit extents of condemned bodies that no job in
 	// progress or succeeded names into the garbage, forgets bodies that have
-	// none left, and returns how many rows it touched: 0 when all is done.
+	// none left, and returns how many rows it touched: 0 when all is done. A
+	// body with a faulty extent stays as it is.
 	Release(now time.Time, limit int) (int, error)
+	// GiveUp moves the extents of a condemned body that no job in progress or
+	// succeeded names into the garbage, those with a fault too, forgets the body,
+	// and returns how many they were. Of any other body it returns ErrNotFound.
+	GiveUp(b moraine.BodyID, now time.Time) (int, error)
 	// Garbage returns blobs to delete, oldest first. Those whose Since is still
 	// to come may be in use until then, and come last.
 	Garbage(limit int) ([]moraine.Garbage, error)

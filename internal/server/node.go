@@ -34,6 +34,7 @@ type node struct {
 	jobs     *job.Service
 	notify   *notify.Service
 	mend     *mend.Service // nil without a mirror
+	scrub    *scrubDesk
 	metrics  *adminapi.Metrics
 	audit    *audit.Log       // nil for none
 	throttle *access.Throttle // nil for none
@@ -70,9 +71,10 @@ func newNode(cfg config.Config, opts Options, d *data, s *stores, id identity, c
 		Meta: s.rows, Targets: sinks, Owner: rand.Text(), Now: opts.Now, Log: opts.Log,
 		Retention: cfg.Notify.Retention, Removed: func(m moraine.Message) { n.metrics.Removed(m) },
 	})
+	n.scrub = newScrubDesk(cfg, opts, s.rows, blobs, s.audit, n.mend)
 	n.jobs = job.New(job.Config{
 		Meta: s.rows, Blobs: blobs, Pending: pending, Access: authority, Now: opts.Now, Log: opts.Log,
-		Owner: rand.Text(), Delays: cfg.JobDelay, Finished: n.notify.Wake,
+		Owner: rand.Text(), Delays: cfg.JobDelay, Finished: n.notify.Wake, Suspect: n.scrub.scrub.Suspect,
 		InventoryInterval: cfg.InventoryInterval, Retention: cfg.JobRetention,
 		FreeTier: cfg.FreeTier, Scarcity: cfg.Scarcity,
 	})
@@ -84,8 +86,10 @@ func newNode(cfg config.Config, opts Options, d *data, s *stores, id identity, c
 		Mirror:   n.mirror,
 		Census:   func(ctx context.Context) (adminapi.Census, error) { return census(ctx, s.rows) },
 		Clock:    clk.Status,
+		Scrub:    n.scrub.status,
 		Version:  opts.Version,
 	})
+	n.scrub.count = n.metrics.Found
 	n.api = surfaces(newAPI(cfg, opts, n), newIAM(cfg, opts, n))
 	return n
 }
@@ -195,6 +199,7 @@ func (n *node) adminHandler(cfg config.Config) http.Handler {
 	return adminapi.New(adminapi.Config{
 		Metrics: n.metrics, Ready: n.readiness, Log: n.log, Mirror: n.mirror, TestMode: n.testMode(cfg),
 		Clock: &adminapi.Clock{Status: n.clock.Status, Confirm: n.confirm, Process: n.process},
+		Scrub: n.scrub.admin(),
 	})
 }
 

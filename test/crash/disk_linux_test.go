@@ -11,8 +11,8 @@ import (
 	"testing"
 	"time"
 
-	"moraine/test/internal/treehash"
 	"moraine/test/internal/moraineproc"
+	"moraine/test/internal/treehash"
 	"moraine/test/internal/vaultclient"
 )
 

@@ -40,6 +40,7 @@ func Run(t *testing.T, open Open) {
 		{"Settings", settingTests},
 		{"Outbox", outboxTests},
 		{"Sweeps", sweepTests},
+		{"Scrub", scrubTests},
 		{"Accounts", accountTests},
 		{"Identities", identityTests},
 		{"AccessKeys", keyTests},

@@ -1,6 +1,7 @@
 package metatest
 
 import (
+	"bytes"
 	"cmp"
 	"errors"
 	"maps"
@@ -155,6 +156,18 @@ func (m modelArchives) MarkDeleted(id moraine.ArchiveID, when time.Time) error {
 	return m.Bodies().Condemn(a.Body, when)
 }
 
+func (m modelArchives) Faulty(fn func(moraine.Archive) error) error {
+	for _, a := range m.archives {
+		if !(modelSweeps{m.model}).faulty(a.Body) {
+			continue
+		}
+		if err := fn(a); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 func (m modelArchives) Scan(q meta.Scan, fn func(moraine.Archive) error) error {
 	limit := int(q.Limit)
 	if limit == 0 {
@@ -188,6 +201,7 @@ func (m modelBodies) Put(b moraine.BodyID, e moraine.Extent, now time.Time) erro
 	if m.extents[b] == nil {
 		m.extents[b] = map[int64]moraine.Extent{}
 	}
+	e.Verified, e.Fault = time.Time{}, ""
 	old, ok := m.extents[b][e.First]
 	if ok && old.Blob != e.Blob {
 		m.garbage[old.Blob] = moraine.Garbage{Blob: old.Blob, Ref: old.Ref, Size: old.Size, Since: now}
@@ -205,6 +219,27 @@ func (m modelBodies) ByBlob(id moraine.BlobID) (moraine.BodyID, moraine.Extent, 
 		}
 	}
 	return "", moraine.Extent{}, meta.ErrNotFound
+}
+
+func (m modelBodies) Judge(id moraine.BlobID, ref moraine.BlobRef, at time.Time, fault string) error {
+	b, e, err := m.ByBlob(id)
+	if err != nil || e.Ref != ref {
+		return meta.ErrNotFound
+	}
+	e.Verified, e.Fault = at, fault
+	m.extents[b][e.First] = e
+	return nil
+}
+
+func (m modelBodies) Faulty(after moraine.BlobID, limit int) ([]meta.Placed, error) {
+	all := map[moraine.BlobID]meta.Placed{}
+	for b, list := range m.extents {
+		for _, e := range list {
+			all[e.Blob] = meta.Placed{Body: b, Extent: e}
+		}
+	}
+	return pick(all, limit, func(p meta.Placed) bool { return p.Fault != "" && bytes.Compare(p.Blob[:], after[:]) > 0 },
+		func(a, b meta.Placed) int { return bytes.Compare(a.Blob[:], b.Blob[:]) }), nil
 }
 
 func (m modelBodies) Blobs(after moraine.BlobID, limit int) ([]moraine.Extent, error) {
@@ -374,7 +409,7 @@ func (m modelSweeps) held(b moraine.BodyID) bool {
 
 func (m modelSweeps) Release(now time.Time, limit int) (n int, err error) {
 	for b := range m.condemned {
-		if m.held(b) {
+		if m.held(b) || m.faulty(b) {
 			continue
 		}
 		for first, e := range m.extents[b] {
@@ -392,6 +427,28 @@ func (m modelSweeps) Release(now time.Time, limit int) (n int, err error) {
 		n++
 	}
 	return n, nil
+}
+
+func (m modelSweeps) GiveUp(b moraine.BodyID, now time.Time) (n int, err error) {
+	if _, ok := m.condemned[b]; !ok || m.held(b) {
+		return 0, meta.ErrNotFound
+	}
+	for first, e := range m.extents[b] {
+		delete(m.extents[b], first)
+		m.garbage[e.Blob] = moraine.Garbage{Blob: e.Blob, Ref: e.Ref, Size: e.Size, Since: now}
+		n++
+	}
+	delete(m.condemned, b)
+	return n, nil
+}
+
+func (m modelSweeps) faulty(b moraine.BodyID) bool {
+	for _, e := range m.extents[b] {
+		if e.Fault != "" {
+			return true
+		}
+	}
+	return false
 }
 
 func (m modelSweeps) Garbage(limit int) ([]moraine.Garbage, error) {

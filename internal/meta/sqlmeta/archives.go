@@ -17,6 +17,8 @@ const (
 WHERE vault_id = $1 AND (created_ms, archive_id) > ($2, $3) AND created_ms <= $4
 AND (deleted_ms IS NULL OR deleted_ms > $5)
 ORDER BY created_ms, archive_id LIMIT $6`
+	archiveFaulty = `SELECT ` + archiveColumns + ` FROM archives
+WHERE body_id IN (SELECT body_id FROM extents WHERE fault IS NOT NULL AND blob_id > $1)`
 )
 
 // archives is meta.Archives.
@@ -61,6 +63,10 @@ func (s archives) Scan(q meta.Scan, fn func(moraine.Archive) error) error {
 	}
 	return each(s.t, readArchive, func(a *moraine.Archive) error { return fn(*a) },
 		archiveScan, string(q.Vault), after, afterID, until, at, limit)
+}
+
+func (s archives) Faulty(fn func(moraine.Archive) error) error {
+	return each(s.t, readArchive, func(a *moraine.Archive) error { return fn(*a) }, archiveFaulty, make([]byte, len(moraine.BlobID{})))
 }
 
 func readText(row scanner, s *string) error { return row.Scan(s) }

@@ -7,7 +7,10 @@ import (
 	"moraine/internal/meta"
 )
 
-const extentColumns = `first_byte, size, blob_id, ref, tree_hash`
+const (
+	extentGiven   = `first_byte, size, blob_id, ref, tree_hash`
+	extentColumns = extentGiven + `, verified_ms, fault`
+)
 
 const (
 	// extentList begins with the last extent that begins at or before the
@@ -16,12 +19,14 @@ const (
 AND first_byte >= COALESCE((SELECT max(first_byte) FROM extents WHERE body_id = $1 AND first_byte <= $2), 0)
 AND first_byte + size > $2 ORDER BY first_byte LIMIT $3`
 	extentAt  = `SELECT ` + extentColumns + ` FROM extents WHERE body_id = $1 AND first_byte = $2`
-	extentPut = `INSERT INTO extents (body_id, ` + extentColumns + `) VALUES ($1, $2, $3, $4, $5, $6)
+	extentPut = `INSERT INTO extents (body_id, ` + extentGiven + `) VALUES ($1, $2, $3, $4, $5, $6)
 ON CONFLICT (body_id, first_byte) DO NOTHING`
 	extentBlob    = `SELECT blob_id, ref, size FROM extents WHERE body_id = $1 AND first_byte = $2`
-	extentReplace = `UPDATE extents SET size = $3, blob_id = $4, ref = $5, tree_hash = $6 WHERE body_id = $1 AND first_byte = $2`
+	extentReplace = `UPDATE extents SET size = $3, blob_id = $4, ref = $5, tree_hash = $6, verified_ms = NULL, fault = NULL WHERE body_id = $1 AND first_byte = $2`
 	extentByBlob  = `SELECT ` + extentColumns + `, body_id FROM extents WHERE blob_id = $1`
 	extentBlobs   = `SELECT ` + extentColumns + ` FROM extents WHERE blob_id > $1 ORDER BY blob_id LIMIT $2`
+	extentJudge   = `UPDATE extents SET verified_ms = $3, fault = $4 WHERE blob_id = $1 AND ref = $2`
+	extentFaulty  = `SELECT ` + extentColumns + `, body_id FROM extents WHERE fault IS NOT NULL AND blob_id > $1 ORDER BY blob_id LIMIT $2`
 	extentMove    = `UPDATE extents SET ref = $2 WHERE blob_id = $1`
 
 	garbageAdd = `INSERT INTO garbage (blob_id, ref, size, since_ms) VALUES ($1, $2, $3, $4)
@@ -35,17 +40,13 @@ ON CONFLICT (blob_id) DO NOTHING`
 type bodies struct{ t *tx }
 
 func readExtent(row scanner, e *moraine.Extent) error {
-	return row.Scan(&e.First, &e.Size, (*blobID)(&e.Blob), (*string)(&e.Ref), (*digest)(&e.TreeHash))
+	return row.Scan(&e.First, &e.Size, (*blobID)(&e.Blob), (*string)(&e.Ref), (*digest)(&e.TreeHash),
+		(*instant)(&e.Verified), (*text)(&e.Fault))
 }
 
-// placed is an extent and the body it is of.
-type placed struct {
-	moraine.Extent
-	body moraine.BodyID
-}
-
-func readPlaced(row scanner, p *placed) error {
-	return row.Scan(&p.First, &p.Size, (*blobID)(&p.Blob), (*string)(&p.Ref), (*digest)(&p.TreeHash), (*string)(&p.body))
+func readPlaced(row scanner, p *meta.Placed) error {
+	return row.Scan(&p.First, &p.Size, (*blobID)(&p.Blob), (*string)(&p.Ref), (*digest)(&p.TreeHash),
+		(*instant)(&p.Verified), (*text)(&p.Fault), (*string)(&p.Body))
 }
 
 // readBlob reads what becomes of an extent when its blob is garbage.
@@ -88,7 +89,15 @@ func (s bodies) discard(g moraine.Garbage, now time.Time) error {
 
 func (s bodies) ByBlob(id moraine.BlobID) (moraine.BodyID, moraine.Extent, error) {
 	p, err := one(s.t, readPlaced, extentByBlob, id[:])
-	return p.body, p.Extent, err
+	return p.Body, p.Extent, err
+}
+
+func (s bodies) Judge(id moraine.BlobID, ref moraine.BlobRef, at time.Time, fault string) error {
+	return s.t.execOne(extentJudge, id[:], string(ref), millis(at), textOrNull(fault))
+}
+
+func (s bodies) Faulty(after moraine.BlobID, limit int) ([]meta.Placed, error) {
+	return many(s.t, readPlaced, extentFaulty, after[:], bound(limit))
 }
 
 func (s bodies) Blobs(after moraine.BlobID, limit int) ([]moraine.Extent, error) {

@@ -7,9 +7,9 @@ var queries = [...]string{
 
 	vaultGet, vaultByID, vaultList, vaultCount, vaultFigures, vaultSave, vaultDelete, vaultBury,
 
-	archiveGet, archiveInsert, archiveDelete, archiveScan,
+	archiveGet, archiveInsert, archiveDelete, archiveScan, archiveFaulty,
 
-	extentList, extentAt, extentPut, extentBlob, extentReplace, extentByBlob, extentBlobs, extentMove, extentAll, archiveAll,
+	extentList, extentAt, extentPut, extentBlob, extentReplace, extentByBlob, extentJudge, extentFaulty, extentBlobs, extentMove, extentAll, archiveAll,
 	garbageAdd, garbageMove, bodyCondemn,
 
 	uploadGet, uploadSave, uploadList, uploadCountOpen,
@@ -17,12 +17,14 @@ var queries = [...]string{
 	jobGet, jobSave, jobList, jobClaim, jobHasten, jobNextDue, jobCount,
 
 	sweepIdleUploads, sweepEndedUploads, sweepExpiredJobs, sweepDropJob,
-	releaseBodies, releaseExtents, releaseForget, garbageList, garbageDrop,
+	releaseBodies, releaseExtents, releaseForget, releaseOne, garbageList, garbageDrop,
 	buryVaults, buryJobs, buryUploads, buryArchives, buryForget,
 	sweepDueInventories,
 
 	tagList, tagInsert, tagClear, policyGet, policySave, policyDrop, lockGet, lockSave, lockDrop, lockOver,
 	retrievalPolicyGet, retrievalPolicySave, loadNow, loadSince, capacityList, capacityAdd, capacityEnd,
+
+	scrubGet, scrubSave,
 
 	notificationsGet, notificationsSave, notificationsDrop,
 	messageGet, messageSave, messageDrop, messageClaim, messageNextDue, messageList, messageCount,

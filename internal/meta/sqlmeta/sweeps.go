@@ -2,6 +2,7 @@ package sqlmeta
 
 import (
 	"errors"
+	"math"
 	"time"
 
 	"moraine"
@@ -21,13 +22,16 @@ ORDER BY expires_ms, job_id LIMIT $2`
 	sweepDueInventories = `SELECT ` + vaultColumns + ` FROM vaults WHERE inventory_due_ms <= $1
 ORDER BY inventory_due_ms, vault_id LIMIT $2`
 
-	// releaseBodies passes over the bodies that jobs hold: no more than there
-	// are jobs.
+	// releaseBodies passes over the bodies that jobs hold, no more than there
+	// are jobs, and over those with a fault, which are few or else a disaster.
 	releaseBodies = `SELECT body_id FROM condemned WHERE NOT EXISTS
 (SELECT 1 FROM jobs WHERE jobs.body_id = condemned.body_id AND jobs.state IN ('InProgress', 'Succeeded'))
+AND NOT EXISTS (SELECT 1 FROM extents WHERE extents.body_id = condemned.body_id AND extents.fault IS NOT NULL)
 ORDER BY since_ms, body_id LIMIT $1`
 	releaseExtents = `DELETE FROM extents WHERE body_id = $1 AND first_byte IN
 (SELECT first_byte FROM extents WHERE body_id = $1 ORDER BY first_byte LIMIT $2) RETURNING blob_id, ref, size`
+	releaseOne = `SELECT body_id FROM condemned WHERE body_id = $1 AND NOT EXISTS
+(SELECT 1 FROM jobs WHERE jobs.body_id = condemned.body_id AND jobs.state IN ('InProgress', 'Succeeded'))`
 	releaseForget = `DELETE FROM condemned WHERE body_id = $1`
 
 	garbageList = `SELECT blob_id, ref, size, since_ms FROM garbage ORDER BY since_ms, blob_id LIMIT $1`
@@ -106,6 +110,14 @@ func (s sweeps) release(body string, now time.Time, limit int) (int, error) {
 	}
 	_, err = s.t.exec(releaseForget, body)
 	return len(blobs) + 1, err
+}
+
+func (s sweeps) GiveUp(b moraine.BodyID, now time.Time) (int, error) {
+	if _, err := one(s.t, readText, releaseOne, string(b)); err != nil {
+		return 0, err
+	}
+	n, err := s.release(string(b), now, math.MaxInt)
+	return n - 1, err // the body itself is one
 }
 
 func (s sweeps) Garbage(limit int) ([]moraine.Garbage, error) {

@@ -41,6 +41,7 @@ func (t *tx) Bodies() meta.Bodies     { return bodies{t} }
 func (t *tx) Uploads() meta.Uploads   { return uploads{t} }
 func (t *tx) Jobs() meta.Jobs         { return jobs{t} }
 func (t *tx) Sweeps() meta.Sweeps     { return sweeps{t} }
+func (t *tx) Scrub() meta.Scrub       { return scrub{t} }
 
 func (t *tx) Accounts() meta.Accounts     { return accounts{t} }
 func (t *tx) Identities() meta.Identities { return identities{t} }

@@ -79,6 +79,14 @@ func hashOrNull(h moraine.TreeHash) any {
 	return h[:]
 }
 
+// textOrNull stores "" as NULL.
+func textOrNull(s string) any {
+	if s == "" {
+		return nil
+	}
+	return s
+}
+
 // text reads into a string; NULL is "".
 type text string
 

@@ -26,6 +26,6 @@ func (s *Store) WalkArchives(ctx context.Context, fn func(moraine.Archive) error
 // an Update of its own goroutine to be visible.
 func (s *Store) WalkExtents(ctx context.Context, fn func(moraine.BodyID, moraine.Extent) error) error {
 	return s.View(ctx, func(mtx meta.Tx) error {
-		return each(mtx.(*tx), readPlaced, func(p *placed) error { return fn(p.body, p.Extent) }, extentAll)
+		return each(mtx.(*tx), readPlaced, func(p *meta.Placed) error { return fn(p.Body, p.Extent) }, extentAll)
 	})
 }

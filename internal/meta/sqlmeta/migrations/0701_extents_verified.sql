@@ -1,0 +1,2 @@
+-- +goose Up
+ALTER TABLE extents ADD COLUMN verified_ms BIGINT;

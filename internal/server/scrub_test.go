@@ -1,0 +1,231 @@
+package server_test
+
+import (
+	"bytes"
+	"net/http"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"moraine/internal/adminapi"
+	"moraine/internal/server"
+)
+
+// flip changes a byte of the one archive in the packs, and changes it back when
+// it is called again.
+func (m *machine) flip() {
+	m.t.Helper()
+	for _, suffix := range []string{".pack", ".blob"} {
+		name := packFile(m.t, m.cfg.Data, suffix)
+		text, err := os.ReadFile(name)
+		if err != nil {
+			m.t.Fatal(err)
+		}
+		bad := bytes.Clone(archive)
+		bad[0] ^= 1
+		from, to := archive, bad
+		at := bytes.Index(text, from)
+		if at < 0 {
+			from, to = bad, archive
+			at = bytes.Index(text, from)
+		}
+		if at < 0 {
+			continue
+		}
+		f, err := os.OpenFile(name, os.O_RDWR, 0)
+		if err != nil {
+			m.t.Fatal(err)
+		}
+		_, err = f.WriteAt(to, int64(at))
+		if err := f.Close(); err != nil {
+			m.t.Fatal(err)
+		}
+		if err != nil {
+			m.t.Fatal(err)
+		}
+		return
+	}
+	m.t.Fatal("the archive is in no pack")
+}
+
+// scrubbed waits until no pass is under way and n pieces are quarantined.
+func (m *machine) scrubbed(n int) adminapi.ScrubReply {
+	m.t.Helper()
+	var r adminapi.ScrubReply
+	var err error
+	for deadline := time.Now().Add(waitMax); time.Now().Before(deadline); {
+		if r, err = server.ScrubStatus(m.t.Context(), m.operator(), m.options()); err != nil {
+			m.t.Fatal(err)
+		}
+		if r.Failed == n && r.Pass == nil && r.Last != nil {
+			return r
+		}
+	}
+	m.t.Fatalf("%d pieces do not fail: %+v", n, r)
+	return r
+}
+
+func (m *machine) scrubNow() {
+	m.t.Helper()
+	if _, err := server.StartScrub(m.t.Context(), m.operator(), m.options()); err != nil {
+		m.t.Fatal(err)
+	}
+}
+
+func (m *machine) failed() []adminapi.FailedItem {
+	m.t.Helper()
+	r, err := server.FailedScrub(m.t.Context(), m.operator(), m.options())
+	if err != nil || r.More {
+		m.t.Fatal(r, err)
+	}
+	return r.Failed
+}
+
+// ended waits for a job to end in a state and returns its description.
+func (m *machine) ended(path, state string) string {
+	m.t.Helper()
+	for deadline := time.Now().Add(waitMax); time.Now().Before(deadline); {
+		if _, body := m.want(http.MethodGet, path, "", nil, http.StatusOK, "StatusCode"); !strings.Contains(body, `"InProgress"`) {
+			if !strings.Contains(body, `"`+state+`"`) {
+				m.t.Fatalf("%s ends as %s", path, body)
+			}
+			return body
+		}
+	}
+	m.t.Fatalf("%s does not end", path)
+	return ""
+}
+
+// events waits for n service events of a name and returns their details.
+func (m *machine) events(name string, n int) (found []map[string]any) {
+	m.t.Helper()
+	for deadline := time.Now().Add(waitMax); ; {
+		found = nil
+		_, records := trail(m.t, m.cfg.Data)
+		for _, r := range records {
+			if r.EventName == name {
+				found = append(found, r.AdditionalEventData)
+			}
+		}
+		if len(found) >= n || time.Now().After(deadline) {
+			return found
+		}
+	}
+}
+
+// TestQuarantine damages an archive: it is found, served to nobody, kept when
+// its client deletes it, and gone when the operator gives it up.
+func TestQuarantine(t *testing.T) {
+	t.Parallel()
+	m := newMachine(t)
+	m.create("v")
+	path := m.upload("v")
+	id := path[strings.LastIndex(path, "/")+1:]
+	before := m.retrieve(path, "Standard")
+	m.ended(before, "Succeeded")
+	m.want(http.MethodGet, before+"/output", "", nil, http.StatusOK, string(archive))
+	m.scrubNow()
+	m.scrubbed(0)
+	m.flip()
+	m.scrubNow()
+	r := m.scrubbed(1)
+	if r.Last.Failed != 1 || !strings.Contains(r.Advice, "moraine scrub failed") {
+		t.Errorf("status: %+v", r)
+	}
+	list := m.failed()
+	if len(list) != 1 || list[0].Archive != id || !strings.HasSuffix(list[0].Vault, ":vaults/v") || list[0].Deleted || list[0].Fault == "" {
+		t.Errorf("failed: %+v", list)
+	}
+	if found := m.events("ScrubFailure", 1); len(found) != 1 || found[0]["archiveId"] != id || found[0]["blob"] != list[0].Blob {
+		t.Errorf("audit: %+v", found)
+	}
+	for _, line := range []string{"moraine_scrub_failed 1", `moraine_scrub_findings_total{kind="failed"} 1`, "moraine_scrub_pass_bytes 0"} {
+		if text := m.get("/metrics"); !strings.Contains(text, line) {
+			t.Errorf("metrics lack %q", line)
+		}
+	}
+	// A second pass has no news.
+	m.scrubNow()
+	m.scrubbed(1)
+	if found := m.events("ScrubFailure", 1); len(found) != 1 {
+		t.Errorf("audit: %+v", found)
+	}
+
+	// Nobody is served, not by the job of before either, and not if the bytes
+	// look good again before a check has said so.
+	for range 2 {
+		m.want(http.MethodGet, before+"/output", "", nil, http.StatusInternalServerError, "ServiceUnavailableException")
+		m.ended(m.retrieve(path, "Standard"), "Failed")
+		m.flip()
+	}
+	if r, err := server.ReleaseScrub(t.Context(), m.operator(), m.options(), id); err != nil || r.Left != 1 {
+		t.Errorf("released although it is bad: %+v, %v", r, err)
+	}
+	m.flip()
+	if r, err := server.ReleaseScrub(t.Context(), m.operator(), m.options(), list[0].Blob); err != nil || r.Released != 1 {
+		t.Errorf("not released although it is good: %+v, %v", r, err)
+	}
+	if found := m.events("ScrubRepaired", 1); len(found) != 1 {
+		t.Errorf("audit: %+v", found)
+	}
+	m.want(http.MethodGet, before+"/output", "", nil, http.StatusOK, string(archive))
+
+	// Whoever reads damage has it looked at, though no pass is under way.
+	m.flip()
+	m.ended(m.retrieve(path, "Standard"), "Failed")
+	m.scrubbed(1)
+
+	discard := func(text string) {
+		t.Helper()
+		_, err := server.DiscardScrub(t.Context(), m.operator(), m.options(), id)
+		if (err == nil) != (text == "") || err != nil && !strings.Contains(err.Error(), text) {
+			t.Errorf("discarded: %v, want %q", err, text)
+		}
+	}
+	discard("is not deleted, or a job still names it")
+	m.want(http.MethodDelete, path, "", nil, http.StatusNoContent, "")
+	discard("is not deleted, or a job still names it") // the job of before
+	m.pass(25 * time.Hour)
+	m.restart() // the sweep runs, and the job has expired
+	for deadline := time.Now().Add(waitMax); time.Now().Before(deadline); {
+		if _, text := m.want(http.MethodGet, "/-/vaults/v/jobs", "", nil, http.StatusOK, "JobList"); strings.Contains(text, `"JobList":[]`) {
+			break
+		}
+	}
+	if list := m.failed(); len(list) != 1 || !list[0].Deleted {
+		t.Errorf("after the deletion failed are %+v", list)
+	}
+	m.stop(t)
+	// On a directory that no server is using it is the same.
+	if list := m.failed(); len(list) != 1 || list[0].Archive != id {
+		t.Errorf("with no server failed are %+v", list)
+	}
+	discard("")
+	discard("nothing that failed is named")
+	if found := m.events("ScrubDiscarded", 1); len(found) != 1 || found[0]["name"] != id {
+		t.Errorf("audit: %+v", found)
+	}
+	m.boot()
+	m.scrubbed(0)
+}
+
+// TestScrubSurvives has a pass begun with no server, which the server finishes.
+func TestScrubSurvives(t *testing.T) {
+	t.Parallel()
+	m := newMachine(t)
+	m.create("v")
+	m.upload("v")
+	m.scrubbed(0)
+	m.stop(t)
+	m.pass(time.Hour)
+	m.scrubNow()
+	r, err := server.ScrubStatus(t.Context(), m.operator(), m.options())
+	if err != nil || r.State != "reading" || r.Pass == nil || !r.Pass.Started.Equal(m.now()) {
+		t.Errorf("begun: %+v, %v", r, err)
+	}
+	m.boot()
+	if r := m.scrubbed(0); !r.Last.Started.Equal(m.now()) || r.Last.Blobs != 1 || r.Last.Bytes != int64(len(archive)) {
+		t.Errorf("finished: %+v", r.Last)
+	}
+}
