@@ -72,8 +72,10 @@ func (m *manifest) encode(before *manifest) error {
 		m.Heads = make(map[string]head)
 	}
 	for _, f := range m.Files {
-		region, _, _ := parseLinesName(f.Name)
-		m.Heads[region] = head{f.LastSeq, f.LastHash}
+		if f.LastSeq > 0 { // a crash may leave a file without a line
+			region, _, _ := parseLinesName(f.Name)
+			m.Heads[region] = head{f.LastSeq, f.LastHash}
+		}
 	}
 	canonical, err := json.Marshal(m)
 	if err != nil {

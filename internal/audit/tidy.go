@@ -17,8 +17,8 @@ import (
 
 const (
 	newSuffix = ".new" // of a file that is not complete
-	// expireMax is how many hours one Tidy removes at most, so that a clock far
-	// in the future is noticed before much is lost.
+	// expireMax is how many hours are removed within an hour at most, so that a
+	// clock far in the future is noticed before much is lost.
 	expireMax = 24
 )
 
@@ -60,8 +60,10 @@ func (l *Log) Tidy(ctx context.Context) error {
 			return err
 		}
 	}
-	if err := l.expire(s); err != nil {
-		return err
+	if l.untidy() { // once an hour: see expireMax
+		if err := l.expire(s); err != nil {
+			return err
+		}
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -76,9 +78,9 @@ func (l *Log) Tidy(ctx context.Context) error {
 // complete, durable and read back; a crash before leaves the plain file alone,
 // one after leaves both. The manifest, and the names of all compressed files,
 // are durable before a plain file is removed, so a file that is compressed only
-// is always listed. What a crash, or an
-// operation that failed or seemed to, leaves is done again from the beginning:
-// what is there under a final name may not be durable.
+// is always listed. What a crash leaves, or an operation that failed or seemed
+// to, is done again from the beginning: what is there under a final name may not
+// be durable.
 func (l *Log) archive(ctx context.Context, s *surveyed, hour string, files []stored) error {
 	slices.SortFunc(files, func(x, y stored) int { return compare(x.name(), y.name()) })
 	m := manifest{Version: manifestVersion, Hour: hour}

@@ -402,6 +402,43 @@ func TestPutAwayWhole(t *testing.T) {
 	}
 }
 
+// TestEmptyFile closes a file that a crash left without a line.
+func TestEmptyFile(t *testing.T) {
+	t.Parallel()
+	fsys := crashfs.New()
+	h := two(t, fsys)
+	h.tidy()
+	h.close()
+	const name = "audit/audit-us-east-1-2024-03-15T14.jsonl"
+	if err := disk.WriteFile(fsys, name, []byte("\n\n")); err != nil {
+		t.Fatal(err)
+	}
+	h, err := tryOpenAt(t, fsys, audit.Config{Region: "eu-west-1"}, later(4))
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.tidy()
+	h.close()
+	verify(t, fsys, 6)
+	for _, name := range dir(fsys) {
+		if strings.Contains(name, "us-east-1") {
+			if err := fsys.Remove(filepath.Join("audit", name)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	h, err = tryOpenAt(t, fsys, audit.Config{Region: "eu-west-1"}, later(4))
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.in("us-east-1", "E4")
+	h.close()
+	r, err := audit.Verify(fsys, "audit", audit.First{Oldest: true})
+	if len(r.Chains) != 2 || r.Chains[1].First != 4 {
+		t.Errorf("the chain goes on at %+v, %v", r.Chains, err)
+	}
+}
+
 func TestRetention(t *testing.T) {
 	t.Parallel()
 	fsys := crashfs.New()
@@ -422,6 +459,7 @@ func TestRetention(t *testing.T) {
 	before := len(dir(fsys))
 	h.at(later(10_000))
 	h.tidy()
+	h.tidy()                                         // and not again within the hour
 	if gone := before - len(dir(fsys)); gone != 46 { // a file and a manifest for each of 24 hours, but for those of the hour just closed
 		t.Errorf("%d files are gone", gone)
 	}
