@@ -31,6 +31,8 @@ type Config struct {
 	Clock *Clock
 	// Scrub is what operators may ask of the reading of everything. Zero: nothing.
 	Scrub *Scrub
+	// Fixity is what operators may ask for auditors. Zero: nothing.
+	Fixity *Fixity
 }
 
 // scrapesMax bounds how many scrapes are gathered at the same time, and
@@ -77,6 +79,9 @@ func New(cfg Config) http.Handler {
 	}
 	if cfg.Scrub != nil {
 		cfg.Scrub.register(mux)
+	}
+	if cfg.Fixity != nil {
+		cfg.Fixity.register(mux, cfg.Log)
 	}
 	mux.HandleFunc("GET /debug/pprof/", pprof.Index)
 	mux.HandleFunc("GET /debug/pprof/cmdline", pprof.Cmdline)

@@ -114,9 +114,29 @@ func (c *Client) ask(ctx context.Context, method, path string, in, out any) erro
 			return err
 		}
 	}
-	r, err := http.NewRequestWithContext(ctx, method, c.base+path, bytes.NewReader(body))
+	resp, err := c.send(ctx, method, path, body)
 	if err != nil {
 		return err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return c.refusal(resp)
+	}
+	text, err := io.ReadAll(io.LimitReader(resp.Body, answerMax))
+	if err != nil {
+		return fmt.Errorf("read the answer of %s: %w", c.base, err)
+	}
+	if json.Unmarshal(text, out) != nil {
+		return c.stranger(resp)
+	}
+	return nil
+}
+
+// send sends one request and returns the answer.
+func (c *Client) send(ctx context.Context, method, path string, body []byte) (*http.Response, error) {
+	r, err := http.NewRequestWithContext(ctx, method, c.base+path, bytes.NewReader(body))
+	if err != nil {
+		return nil, err
 	}
 	r.Header.Set("Content-Type", "application/json")
 	resp, err := c.http.Do(r)
@@ -125,15 +145,16 @@ func (c *Client) ask(ctx context.Context, method, path string, in, out any) erro
 		err = inner.Err // the rest of its text is the address
 	}
 	if err != nil {
-		return fmt.Errorf("the admin listener at %s does not answer: %w", c.base, err)
+		return nil, fmt.Errorf("the admin listener at %s does not answer: %w", c.base, err)
 	}
-	defer resp.Body.Close()
+	return resp, nil
+}
+
+// refusal is the error that an answer is.
+func (c *Client) refusal(resp *http.Response) error {
 	text, err := io.ReadAll(io.LimitReader(resp.Body, answerMax))
 	if err != nil {
 		return fmt.Errorf("read the answer of %s: %w", c.base, err)
-	}
-	if resp.StatusCode == http.StatusOK && json.Unmarshal(text, out) == nil {
-		return nil
 	}
 	var refusal struct {
 		Error string `json:"error"`
@@ -141,5 +162,10 @@ func (c *Client) ask(ctx context.Context, method, path string, in, out any) erro
 	if json.Unmarshal(text, &refusal) == nil && refusal.Error != "" {
 		return errors.New(refusal.Error)
 	}
+	return c.stranger(resp)
+}
+
+// stranger is the error for an answer that no admin listener gives.
+func (c *Client) stranger(resp *http.Response) error {
 	return fmt.Errorf("%s answers with status %d and not as an admin listener does; is it the address of admin.listen of this version?", c.base, resp.StatusCode)
 }

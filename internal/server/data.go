@@ -25,6 +25,7 @@ const (
 	accountFile     = "account-id"
 	credentialsFile = "credentials"
 	masterKeyFile   = "master.key"
+	fixityKeyFile   = "fixity.key"
 	modeFile        = "mode"
 	clockFile       = "clock"
 	rowsFile        = "meta.db"

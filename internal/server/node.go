@@ -35,6 +35,7 @@ type node struct {
 	notify   *notify.Service
 	mend     *mend.Service // nil without a mirror
 	scrub    *scrubDesk
+	fixity   *fixityDesk
 	metrics  *adminapi.Metrics
 	audit    *audit.Log       // nil for none
 	throttle *access.Throttle // nil for none
@@ -72,6 +73,7 @@ func newNode(cfg config.Config, opts Options, d *data, s *stores, id identity, c
 		Retention: cfg.Notify.Retention, Removed: func(m moraine.Message) { n.metrics.Removed(m) },
 	})
 	n.scrub = newScrubDesk(cfg, opts, s.rows, blobs, s.audit, n.mend)
+	n.fixity = newFixityDesk(cfg, opts, d, s.rows, id.root.Account)
 	n.jobs = job.New(job.Config{
 		Meta: s.rows, Blobs: blobs, Pending: pending, Access: authority, Now: opts.Now, Log: opts.Log,
 		Owner: rand.Text(), Delays: cfg.JobDelay, Finished: n.notify.Wake, Suspect: n.scrub.scrub.Suspect,
@@ -199,7 +201,7 @@ func (n *node) adminHandler(cfg config.Config) http.Handler {
 	return adminapi.New(adminapi.Config{
 		Metrics: n.metrics, Ready: n.readiness, Log: n.log, Mirror: n.mirror, TestMode: n.testMode(cfg),
 		Clock: &adminapi.Clock{Status: n.clock.Status, Confirm: n.confirm, Process: n.process},
-		Scrub: n.scrub.admin(),
+		Scrub: n.scrub.admin(), Fixity: n.fixity.admin(),
 	})
 }
 

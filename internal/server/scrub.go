@@ -221,6 +221,27 @@ func DiscardScrub(ctx context.Context, cfg config.Config, opts Options, name str
 func operateScrub[T any](
 	ctx context.Context, cfg config.Config, opts Options, audited bool,
 	running func(*adminclient.Client, context.Context) (T, error), stopped func(*scrubDesk, context.Context) (T, error),
+) (T, error) {
+	return operate(ctx, cfg, opts, running, func(ctx context.Context, d *data, opts Options) (reply T, err error) {
+		s, err := d.openStores(ctx, opts.Log, wanted(cfg.Storage, ""))
+		if err != nil {
+			return reply, err
+		}
+		defer func() { err = errors.Join(err, s.Close()) }()
+		if audited {
+			if s.audit, err = d.openAudit(cfg, opts); err != nil {
+				return reply, err
+			}
+		}
+		return stopped(newScrubDesk(cfg, opts, s.rows, s.blobs, s.audit, nil), ctx)
+	})
+}
+
+// operate finds who has the data directory: a server, which is asked through its
+// admin listener, or nobody. Then the directory is opened, and goes by its clock.
+func operate[T any](
+	ctx context.Context, cfg config.Config, opts Options,
+	running func(*adminclient.Client, context.Context) (T, error), stopped func(context.Context, *data, Options) (T, error),
 ) (reply T, err error) {
 	opts.fill()
 	d, err := openExisting(cfg.Data)
@@ -236,31 +257,12 @@ func operateScrub[T any](
 		return reply, err
 	}
 	defer func() { err = errors.Join(err, d.Close()) }()
-	desk, done, err := d.openDesk(ctx, cfg, opts, audited)
+	clk, err := d.openClock(clock.Config{System: opts.Now, Log: opts.Log})
 	if err != nil {
 		return reply, err
 	}
-	defer func() { err = errors.Join(err, done()) }()
-	return stopped(desk, ctx)
-}
-
-// openDesk opens the stores of a directory that no server is using.
-func (d *data) openDesk(ctx context.Context, cfg config.Config, opts Options, audited bool) (_ *scrubDesk, done func() error, err error) {
-	clk, err := d.openClock(clock.Config{System: opts.Now, Log: opts.Log})
-	if err != nil {
-		return nil, nil, err
-	}
 	opts.Now = clk.Now
-	s, err := d.openStores(ctx, opts.Log, wanted(cfg.Storage, ""))
-	if err != nil {
-		return nil, nil, err
-	}
-	if audited {
-		if s.audit, err = d.openAudit(cfg, opts); err != nil {
-			return nil, nil, errors.Join(err, s.Close())
-		}
-	}
-	return newScrubDesk(cfg, opts, s.rows, s.blobs, s.audit, nil), s.Close, nil
+	return stopped(ctx, d, opts)
 }
 
 // findRunning returns a client of the server that has a data directory, and
