@@ -12,7 +12,7 @@ import (
 	"moraine/internal/disk"
 )
 
-func newRing(t *testing.T) *crypt.Ring {
+func newRing(t testing.TB) *crypt.Ring {
 	t.Helper()
 	key := make([]byte, crypt.KeySize)
 	rand.Read(key)
