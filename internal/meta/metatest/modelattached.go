@@ -20,6 +20,7 @@ type attached struct {
 	messages map[moraine.MessageID]moraine.Message
 	limits   map[owner]moraine.RetrievalPolicy
 	units    map[moraine.CapacityID]moraine.CapacityUnit
+	blobKeys map[string]moraine.BlobKey
 }
 
 // owner is an account in a region.
@@ -32,14 +33,14 @@ func newAttached() *attached {
 	return &attached{
 		map[moraine.VaultID][]moraine.Tag{}, map[moraine.VaultID]moraine.VaultPolicy{}, map[moraine.VaultID]moraine.Lock{},
 		map[moraine.VaultID]moraine.Notifications{}, map[moraine.MessageID]moraine.Message{},
-		map[owner]moraine.RetrievalPolicy{}, map[moraine.CapacityID]moraine.CapacityUnit{},
+		map[owner]moraine.RetrievalPolicy{}, map[moraine.CapacityID]moraine.CapacityUnit{}, map[string]moraine.BlobKey{},
 	}
 }
 
 func (m *attached) clone() *attached {
 	return &attached{
 		maps.Clone(m.tags), maps.Clone(m.policies), maps.Clone(m.locks), maps.Clone(m.notices), maps.Clone(m.messages),
-		maps.Clone(m.limits), maps.Clone(m.units),
+		maps.Clone(m.limits), maps.Clone(m.units), maps.Clone(m.blobKeys),
 	}
 }
 
