@@ -228,9 +228,9 @@ func (w *largeWriter) feed(ctx context.Context, r io.Reader, size int64) ([]tree
 			return nil, nil // the writer has the error
 		}
 		n := min(left, w.chunk)
-		read := fillFull
+		read := blob.ReadFull
 		if n == left {
-			read = fillLast
+			read = blob.ReadLast
 		}
 		if err := read(r, buf[:n]); err != nil {
 			w.s.bufs.put(buf)

@@ -28,7 +28,7 @@ func (s *Store) putSmall(ctx context.Context, id moraine.BlobID, r io.Reader, si
 	defer s.bufs.put(buf)
 
 	data := buf[headerSize:][:size]
-	if err := fillLast(r, data); err != nil {
+	if err := blob.ReadLast(r, data); err != nil {
 		return ref{}, err
 	}
 	t := tail{crcs: make([]uint32, 0, (size+frameSize-1)/frameSize)}
