@@ -3,7 +3,6 @@ package crypt_test
 import (
 	"bytes"
 	"context"
-	"crypto/rand"
 	"errors"
 	"io"
 	"strings"
@@ -92,7 +91,7 @@ func TestFlips(t *testing.T) {
 			t.Fatalf("byte %d of %d changed and nobody noticed: %d bytes, %d leaves", place, stored, len(got), len(leaves))
 		}
 		for _, err := range []error{err, errLeaves} {
-			if err != nil && !moraine.IsKind(err, moraine.Corrupt) && !moraine.IsKind(err, moraine.Unavailable) {
+			if err != nil && !moraine.IsKind(err, moraine.Corrupt) {
 				t.Fatalf("byte %d changed: %v", place, err)
 			}
 		}
@@ -118,56 +117,41 @@ func TestSwapped(t *testing.T) {
 	}
 }
 
-// TestRings reads blobs with rings that have their key, lack it, or have
-// another one by its name.
+// TestRings reads blobs with rings that have their key and rings that lack it.
 func TestRings(t *testing.T) {
 	t.Parallel()
-	keys := map[crypt.KeyID][]byte{}
-	for i := range 3 {
-		key := make([]byte, crypt.KeySize)
-		rand.Read(key)
-		keys[crypt.KeyID{byte(i)}] = key
-	}
-	ring := func(current byte, ids ...byte) *crypt.Ring {
-		t.Helper()
-		some := map[crypt.KeyID][]byte{}
-		for _, id := range ids {
-			some[crypt.KeyID{id}] = keys[crypt.KeyID{id}]
-		}
-		r, err := crypt.NewRing(crypt.KeyID{current}, some)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return r
-	}
+	keys := []crypt.Key{crypt.GenerateKey(), crypt.GenerateKey(), crypt.GenerateKey()}
 	inner := mem.New()
 	data := blobtest.Bytes(70_000)
 	plain := put(t, crypt.New(inner, nil), data)
-	s := crypt.New(inner, ring(0, 0))
+	s := crypt.New(inner, ringOf(t, keys[0]))
 	first := put(t, s, data)
-	s.SetRing(ring(1, 0, 1)) // rotated
+	s.SetRing(ringOf(t, keys[0], keys[1])) // rotated
 	second := put(t, s, data)
-	for name, ref := range map[string]moraine.BlobRef{"plain": plain, "first key": first, "second key": second} {
+	s.SetRing(ringOf(t, keys[0], keys[1]).ReadOnly()) // turned off
+	third := put(t, s, data)
+	for name, ref := range map[string]moraine.BlobRef{"plain": plain, "first key": first, "second key": second, "off": third} {
 		if got, err := get(t, s, ref, len(data)); err != nil || !bytes.Equal(got, data) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	s.SetRing(ring(2, 2))
-	if _, err := get(t, s, first, len(data)); !moraine.IsKind(err, moraine.Unavailable) || !strings.Contains(err.Error(), "0000000000000000") {
+	s.SetRing(ringOf(t, keys[0]))
+	if _, err := get(t, s, second, len(data)); !moraine.IsKind(err, moraine.Unavailable) || !strings.Contains(err.Error(), keys[1].ID().String()) {
+		t.Errorf("made with the second key, read with the first: %v", err)
+	}
+	if _, err := get(t, crypt.New(inner, nil), third, len(data)); err != nil {
+		t.Errorf("put with a read-only ring, it is encrypted: %v", err)
+	}
+	s.SetRing(ringOf(t, keys[2]))
+	if _, err := get(t, s, first, len(data)); !moraine.IsKind(err, moraine.Unavailable) || !strings.Contains(err.Error(), keys[0].ID().String()) {
 		t.Errorf("key not there: %v", err)
 	}
 	s.SetRing(nil)
 	if _, err := get(t, s, second, len(data)); !moraine.IsKind(err, moraine.Unavailable) {
 		t.Errorf("no ring: %v", err)
 	}
-	keys[crypt.KeyID{0}] = keys[crypt.KeyID{2}]
-	s.SetRing(ring(0, 0))
-	if _, err := get(t, s, first, len(data)); !moraine.IsKind(err, moraine.Corrupt) {
-		t.Errorf("another key by the same name: %v", err)
-	}
 	// Without any key everything can still be deleted.
-	s.SetRing(nil)
-	for _, ref := range []moraine.BlobRef{plain, first, second} {
+	for _, ref := range []moraine.BlobRef{plain, first, second, third} {
 		if err := s.Delete(t.Context(), ref); err != nil {
 			t.Error(err)
 		}
@@ -205,10 +189,14 @@ func TestReferences(t *testing.T) {
 	for _, bad := range []string{
 		"k1:", "k1:1", "k1:1:", "k1:1:0011223344556677", "k1:0:0011223344556677:m.1", "k1:-1:0011223344556677:m.1", "k1:01:0011223344556677:m.1",
 		"k1:1:00112233445566:m.1", "k1:1:001122334455667788:m.1", "k1:1:001122334455667X:m.1", "k1:1:0011223344556677:m.1", strings.ToUpper(good),
-		"k1:2" + good[len("k1:1"):],
+		"k1:2" + good[len("k1:1"):], "k1:4000000000001" + good[len("k1:1"):], "k1:7fffffffffffffff" + good[len("k1:1"):],
 	} {
-		if _, err := get(t, s, moraine.BlobRef(bad), 1); err == nil {
-			t.Errorf("%q was opened", bad)
+		_, err := get(t, s, moraine.BlobRef(bad), 1)
+		if !moraine.IsKind(err, moraine.Invalid) && !moraine.IsKind(err, moraine.Corrupt) {
+			t.Errorf("%q: %v", bad, err)
+		}
+		if _, err := s.Leaves(t.Context(), moraine.BlobRef(bad), 0, 1); err == nil {
+			t.Errorf("%q has leaves", bad)
 		}
 	}
 }

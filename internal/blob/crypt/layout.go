@@ -1,41 +1,18 @@
 package crypt
 
-import (
-	"bytes"
-	"io"
+import "moraine/internal/treehash"
 
-	"filippo.io/age"
-
-	"moraine"
-	"moraine/internal/treehash"
-)
-
-// Sizes of the age format: a nonce after the header, then chunks, each with a
-// tag.
+// Sizes of the age format: a header, a nonce, then chunks, each with a tag.
+// Format: never change.
 const (
+	// headSize is the length of the header and the nonce of every blob: all
+	// that varies in them is of fixed length.
+	headSize    = 214
 	nonceSize   = 16
 	chunkSize   = 64 << 10
 	tagSize     = 16
 	sealedChunk = chunkSize + tagSize
 )
-
-// headSize is the length of the header and the nonce of every blob: all that
-// varies in them is of fixed length.
-var headSize = func() int {
-	ring, err := NewRing(KeyID{}, map[KeyID][]byte{{}: make([]byte, KeySize)})
-	if err != nil {
-		panic(err) // the key is of the right size
-	}
-	r, err := age.EncryptReader(bytes.NewReader(nil), recipient{ring, moraine.BlobID{}})
-	if err != nil {
-		panic(err) // nothing can fail that is not wrong in this file
-	}
-	n, err := io.Copy(io.Discard, r)
-	if err != nil {
-		panic(err)
-	}
-	return int(n) - tagSize
-}()
 
 func leafCount(size int64) int64 { return (size-1)/treehash.LeafSize + 1 }
 
@@ -45,7 +22,7 @@ func payloadSize(size int64) int64 { return size + leafCount(size)*treehash.Dige
 // storedSize is the length of an encrypted blob in the inner store.
 func storedSize(size int64) int64 {
 	p := payloadSize(size)
-	return int64(headSize) + p + ((p-1)/chunkSize+1)*tagSize
+	return headSize + p + ((p-1)/chunkSize+1)*tagSize
 }
 
 // sealedEnd is the offset, after the head, where the chunk with the last of n
@@ -55,8 +32,8 @@ func sealedEnd(n int64) int64 { return (n + chunkSize - 1) / chunkSize * sealedC
 // plainSize is the inverse of storedSize; ok is false for a length that no
 // encrypted blob has.
 func plainSize(stored int64) (size int64, ok bool) {
-	sealed := stored - int64(headSize)
-	if sealed <= tagSize {
+	sealed := stored - headSize
+	if sealed <= tagSize || stored > storedSize(sizeMax) {
 		return 0, false
 	}
 	p := sealed - ((sealed-1)/sealedChunk+1)*tagSize

@@ -1,7 +1,6 @@
 package crypt_test
 
 import (
-	"crypto/rand"
 	"testing"
 
 	"moraine/internal/blob"
@@ -14,9 +13,12 @@ import (
 
 func newRing(t testing.TB) *crypt.Ring {
 	t.Helper()
-	key := make([]byte, crypt.KeySize)
-	rand.Read(key)
-	ring, err := crypt.NewRing(crypt.KeyID{1}, map[crypt.KeyID][]byte{{1}: key})
+	return ringOf(t, crypt.GenerateKey())
+}
+
+func ringOf(t testing.TB, keys ...crypt.Key) *crypt.Ring {
+	t.Helper()
+	ring, err := crypt.NewRing(keys...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -35,10 +37,9 @@ func openPack(t *testing.T) blob.Store {
 func TestContract(t *testing.T) {
 	t.Parallel()
 	for name, open := range map[string]func(t *testing.T) blob.Store{
-		"on mem":           func(t *testing.T) blob.Store { return crypt.New(mem.New(), newRing(t)) },
-		"on packs":         func(t *testing.T) blob.Store { return crypt.New(openPack(t), newRing(t)) },
-		"on mem, no ring":  func(*testing.T) blob.Store { return crypt.New(mem.New(), nil) },
-		"on packs, no key": func(t *testing.T) blob.Store { return crypt.New(openPack(t), nil) },
+		"on mem":            func(t *testing.T) blob.Store { return crypt.New(mem.New(), newRing(t)) },
+		"on packs":          func(t *testing.T) blob.Store { return crypt.New(openPack(t), newRing(t)) },
+		"on mem, read-only": func(t *testing.T) blob.Store { return crypt.New(mem.New(), newRing(t).ReadOnly()) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
