@@ -22,13 +22,14 @@ var floors = [][]string{
 	{"internal/policy"},                // a leaf that also knows names of resources
 	{"."},                              // nouns
 	{"internal/blob", "internal/meta"}, // ports
-	{"internal/blob/blobtest", "internal/blob/mem", "internal/meta/metatest", "internal/meta/mem", "internal/disk/crashfs"},   // their suites and references
-	{"internal/blob/pack", "internal/meta/sqlmeta", "internal/notify/webhook", "internal/notify/sns", "internal/notify/nats"}, // adapters
+	{"internal/blob/blobtest", "internal/blob/mem", "internal/meta/metatest", "internal/meta/mem", "internal/disk/crashfs", "internal/blobkeys/mastertest"}, // their suites and references
+	{"internal/blob/pack", "internal/meta/sqlmeta", "internal/notify/webhook", "internal/notify/sns", "internal/notify/nats"},                               // adapters
+	{"internal/blob/crypt", "internal/blobkeys/keyfile", "internal/blobkeys/kms", "internal/blobkeys/transit"},                                              // adapters of encryption
 	{"internal/access"}, // services, the one every other asks first
 	{"internal/audit"},  // the record of who did what, in files
-	{"internal/account", "internal/vault", "internal/job", "internal/notify"}, // services
-	{"internal/api", "internal/iamapi", "internal/adminapi"},                  // surfaces
-	{"internal/iamclient", "internal/adminclient"},                            // the other ends of two of them
+	{"internal/account", "internal/vault", "internal/job", "internal/notify", "internal/blobkeys"}, // services
+	{"internal/api", "internal/iamapi", "internal/adminapi"},                                       // surfaces
+	{"internal/iamclient", "internal/adminclient"},                                                 // the other ends of two of them
 	{"internal/config"}, // assembly, from settings
 	{"internal/server"}, // to a running server
 	{"internal/cli"},    // to a command line
@@ -44,37 +45,44 @@ var only = map[string][]string{
 	"internal/notify/sns":     {"internal/server"},
 	"internal/notify/nats":    {"internal/server"},
 	"internal/egress":         {"internal/server"},
+	// The service of the keys makes the ring that the encryption wraps with.
+	"internal/blob/crypt":       {"internal/server", "internal/blobkeys"},
+	"internal/blobkeys/keyfile": {"internal/server"},
+	"internal/blobkeys/kms":     {"internal/server"},
+	"internal/blobkeys/transit": {"internal/server"},
 	// Files are the business of adapters; services and surfaces know none.
 	"internal/disk": {"internal/disk/crashfs", "internal/blob/pack", "internal/meta/sqlmeta", "internal/audit", "internal/server"},
 	// Suites and references are for tests. Some references are suites' tools.
-	"internal/blob/blobtest": {},
-	"internal/blob/mem":      {"internal/blob/blobtest"},
-	"internal/meta/metatest": {},
-	"internal/meta/mem":      {"internal/meta/metatest"},
-	"internal/disk/crashfs":  {},
-	"internal/config":        {"internal/server", "internal/cli"},
-	"internal/server":        {"internal/cli"},
-	"internal/iamclient":     {"internal/cli"},
-	"internal/adminclient":   {"internal/server"},
-	"internal/cli":           {"cmd/moraine"},
+	"internal/blob/blobtest":       {},
+	"internal/blob/mem":            {"internal/blob/blobtest"},
+	"internal/meta/metatest":       {},
+	"internal/meta/mem":            {"internal/meta/metatest"},
+	"internal/disk/crashfs":        {},
+	"internal/blobkeys/mastertest": {},
+	"internal/config":              {"internal/server", "internal/cli"},
+	"internal/server":              {"internal/cli"},
+	"internal/iamclient":           {"internal/cli"},
+	"internal/adminclient":         {"internal/server"},
+	"internal/cli":                 {"cmd/moraine"},
 }
 
 // foreign lists what a package must not import from outside, by prefix: the
 // technologies its floor does not know.
 var foreign = map[string][]string{
-	".":                {"net/http", "database/sql", "os"},
-	"internal/blob":    {"net/http", "database/sql", "os"},
-	"internal/meta":    {"net/http", "database/sql", "os"},
-	"internal/access":  {"net/http", "database/sql", "os"},
-	"internal/audit":   {"net/http", "database/sql"},
-	"internal/account": {"net/http", "database/sql", "os"},
-	"internal/vault":   {"net/http", "database/sql", "os"},
-	"internal/job":     {"net/http", "database/sql", "os"},
-	"internal/notify":  {"net/http", "database/sql", "os"},
-	"internal/api":     {"database/sql"},
-	"internal/iamapi":  {"database/sql"},
-	"internal/cli":     {"net/http", "database/sql"},
-	"internal/config":  {"net/http", "database/sql"},
+	".":                 {"net/http", "database/sql", "os"},
+	"internal/blob":     {"net/http", "database/sql", "os"},
+	"internal/meta":     {"net/http", "database/sql", "os"},
+	"internal/access":   {"net/http", "database/sql", "os"},
+	"internal/audit":    {"net/http", "database/sql"},
+	"internal/account":  {"net/http", "database/sql", "os"},
+	"internal/vault":    {"net/http", "database/sql", "os"},
+	"internal/job":      {"net/http", "database/sql", "os"},
+	"internal/notify":   {"net/http", "database/sql", "os"},
+	"internal/blobkeys": {"net/http", "database/sql", "os"},
+	"internal/api":      {"database/sql"},
+	"internal/iamapi":   {"database/sql"},
+	"internal/cli":      {"net/http", "database/sql"},
+	"internal/config":   {"net/http", "database/sql"},
 }
 
 // imports holds the imports of one package, tests left out.
