@@ -1,5 +1,5 @@
 // Package adminapi is the surface for the people who run a server: health,
-// metrics, profiles and the clock.
+// metrics, profiles, the clock and the keys.
 //
 // It knows HTTP, the Prometheus text format and the names of the metrics. It
 // must not know where figures come from: the assembly hands them in. It asks
@@ -27,6 +27,8 @@ type Config struct {
 	TestMode *TestMode
 	// Clock is what operators may ask of the clock. Zero: nothing.
 	Clock *Clock
+	// Encryption is what operators may ask of the keys. Zero: nothing.
+	Encryption *Encryption
 }
 
 // scrapesMax bounds how many scrapes are gathered at the same time, and
@@ -69,6 +71,9 @@ func New(cfg Config) http.Handler {
 	}
 	if cfg.Clock != nil {
 		cfg.Clock.register(mux)
+	}
+	if cfg.Encryption != nil {
+		cfg.Encryption.register(mux)
 	}
 	mux.HandleFunc("GET /debug/pprof/", pprof.Index)
 	mux.HandleFunc("GET /debug/pprof/cmdline", pprof.Cmdline)

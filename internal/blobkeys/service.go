@@ -64,10 +64,30 @@ var retryDelays = [...]time.Duration{time.Second, 2 * time.Second, 4 * time.Seco
 // master, and gives them to Use. It asks a master that is away again for about a
 // minute: after a power cut both may be starting.
 func (s *Service) Open(ctx context.Context) error {
+	return s.persist(ctx, s.start)
+}
+
+// OpenReadOnly is Open for whoever only reads: no key is made, and none wraps.
+func (s *Service) OpenReadOnly(ctx context.Context) error {
+	return s.persist(ctx, func(ctx context.Context) error {
+		rows, err := s.load(ctx)
+		if err != nil || len(rows) == 0 {
+			return err
+		}
+		ring, err := s.ring(rows)
+		if err == nil {
+			s.cfg.Use(ring.ReadOnly())
+		}
+		return err
+	})
+}
+
+// persist tries until there is a reason other than that the master is away.
+func (s *Service) persist(ctx context.Context, try func(context.Context) error) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, delay := range retryDelays {
-		err := s.start(ctx)
+		err := try(ctx)
 		if !moraine.IsKind(err, moraine.Unavailable) {
 			return err
 		}
@@ -80,7 +100,7 @@ func (s *Service) Open(ctx context.Context) error {
 		case <-timer.C:
 		}
 	}
-	return s.start(ctx)
+	return try(ctx)
 }
 
 // start is one attempt of Open. s.mu is held.
@@ -132,18 +152,23 @@ func (s *Service) load(ctx context.Context) ([]moraine.BlobKey, error) {
 	return rows, nil
 }
 
-// use gives the keys of rows, which are all unwrapped, to whoever uses them.
-// s.mu is held.
-func (s *Service) use(rows []moraine.BlobKey) error {
+// ring makes a ring of the keys of rows, which are all unwrapped. s.mu is held.
+func (s *Service) ring(rows []moraine.BlobKey) (*crypt.Ring, error) {
 	keys := make([]crypt.Key, 0, len(rows))
 	for i := range rows {
 		id, err := crypt.ParseKeyID(rows[i].ID)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		keys = append(keys, s.keys[id])
 	}
-	ring, err := crypt.NewRing(keys...)
+	return crypt.NewRing(keys...)
+}
+
+// use gives the keys of rows, which are all unwrapped, to whoever uses them.
+// s.mu is held.
+func (s *Service) use(rows []moraine.BlobKey) error {
+	ring, err := s.ring(rows)
 	if err != nil {
 		return err
 	}

@@ -226,6 +226,30 @@ func TestNoMaster(t *testing.T) {
 	}
 }
 
+// TestOpenReadOnly reads and changes nothing.
+func TestOpenReadOnly(t *testing.T) {
+	t.Parallel()
+	db, inner, master := newRows(t), mem.New(), newMaster(t)
+	early := newPlace(t, blobkeys.Config{Meta: db, Master: master}, inner)
+	early.must(early.OpenReadOnly(t.Context()))
+	if ref := early.store(); strings.HasPrefix(string(ref), "k1:") || len(db.list(t)) > 0 {
+		t.Errorf("a key was made, and the blob at %s is encrypted", ref)
+	}
+	p := newPlace(t, blobkeys.Config{Meta: db, Master: master}, inner)
+	p.must(p.Open(t.Context()))
+	p.store()
+	late := newPlace(t, blobkeys.Config{Meta: db, Master: master}, inner)
+	late.must(late.OpenReadOnly(t.Context()))
+	late.readable(p, early)
+	if ref := late.store(); strings.HasPrefix(string(ref), "k1:") {
+		t.Errorf("the blob at %s is encrypted", ref)
+	}
+	var unknown *blobkeys.UnknownMasterError
+	if err := newPlace(t, blobkeys.Config{Meta: db}, inner).OpenReadOnly(t.Context()); !errors.As(err, &unknown) {
+		t.Errorf("without a master: %v", err)
+	}
+}
+
 func TestRotate(t *testing.T) {
 	t.Parallel()
 	db, inner, master := newRows(t), mem.New(), newMaster(t)

@@ -115,7 +115,11 @@ func operateClock(
 	d, err := openExisting(cfg.Data)
 	var used *inUseError
 	if errors.As(err, &used) {
-		return askRunning(ctx, cfg, used, running)
+		client, st, err := askRunning(ctx, cfg, used)
+		if err != nil {
+			return reply, err
+		}
+		return running(client, st)
 	}
 	if err != nil {
 		return reply, err
@@ -133,26 +137,24 @@ func operateClock(
 	return stopped(d, clk)
 }
 
-// askRunning makes sure that who answers is who has the directory: two servers
+// askRunning finds the server that has a data directory, and how its clock
+// stands. It makes sure that who answers is who has the directory: two servers
 // of one machine see the same jump in the same second.
-func askRunning(
-	ctx context.Context, cfg config.Config, used *inUseError,
-	running func(*adminclient.Client, adminapi.ClockReply) (adminapi.ClockReply, error),
-) (adminapi.ClockReply, error) {
+func askRunning(ctx context.Context, cfg config.Config, used *inUseError) (*adminclient.Client, adminapi.ClockReply, error) {
 	var none adminapi.ClockReply
 	if cfg.Admin.Listen == "" {
-		return none, fmt.Errorf("%w; or name its admin.listen, if it has one", used)
+		return nil, none, fmt.Errorf("%w; or name its admin.listen, if it has one", used)
 	}
 	client, err := adminclient.New(cfg.Admin.Listen)
 	if err != nil {
-		return none, err
+		return nil, none, err
 	}
 	st, err := client.Clock(ctx)
 	if err != nil {
-		return none, fmt.Errorf("the data directory %s is in use by %s, which is asked at its admin.listen: %w", used.dir, used.holder, err)
+		return nil, none, fmt.Errorf("the data directory %s is in use by %s, which is asked at its admin.listen: %w", used.dir, used.holder, err)
 	}
 	if st.Process != used.holder {
-		return none, fmt.Errorf("the data directory %s is in use by %s, but at %s answers %s; name the admin.listen of the first", used.dir, used.holder, cfg.Admin.Listen, st.Process)
+		return nil, none, fmt.Errorf("the data directory %s is in use by %s, but at %s answers %s; name the admin.listen of the first", used.dir, used.holder, cfg.Admin.Listen, st.Process)
 	}
-	return running(client, st)
+	return client, st, nil
 }

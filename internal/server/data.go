@@ -10,7 +10,9 @@ import (
 	"path/filepath"
 
 	"moraine/internal/audit"
+	"moraine/internal/blob/crypt"
 	"moraine/internal/blob/pack"
+	"moraine/internal/blobkeys"
 	"moraine/internal/disk"
 	"moraine/internal/meta/sqlmeta"
 )
@@ -113,7 +115,9 @@ func (d *data) Close() error { return d.lock.Close() }
 // stores are the open adapters of a data directory.
 type stores struct {
 	rows  *sqlmeta.Store
-	blobs *pack.Store
+	packs *pack.Store  // what is stored
+	blobs *crypt.Store // over packs
+	keys  *blobkeys.Service
 	audit *audit.Log // nil for none
 }
 
@@ -128,11 +132,12 @@ func (d *data) openStores(ctx context.Context, log *slog.Logger) (*stores, error
 	if err := d.fsys.SyncDir(d.dir); err != nil {
 		return nil, errors.Join(err, rows.Close())
 	}
-	blobs, err := pack.Open(pack.Config{Dir: d.path(packsDir), FS: d.fsys, Log: log})
+	packs, err := pack.Open(pack.Config{Dir: d.path(packsDir), FS: d.fsys, Log: log})
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("open %s: %w", d.path(packsDir), err), rows.Close())
 	}
-	return &stores{rows: rows, blobs: blobs}, nil
+	// Without keys it opens what is not encrypted.
+	return &stores{rows: rows, packs: packs, blobs: crypt.New(reserve(packs, d.dir), nil)}, nil
 }
 
 // Close closes the audit log, bytes, then rows.

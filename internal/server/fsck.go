@@ -6,9 +6,12 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"time"
 
 	"moraine"
 	"moraine/internal/blob"
+	"moraine/internal/blob/crypt"
+	"moraine/internal/config"
 	"moraine/internal/meta"
 	"moraine/internal/treehash"
 )
@@ -16,9 +19,13 @@ import (
 // Fsck says which data directory to check, and how.
 type Fsck struct {
 	Data    string
-	Rebuild bool         // mend references that lead nowhere from what the packs say
-	Out     io.Writer    // findings and counts, one line each
-	Log     *slog.Logger // zero: discard
+	Rebuild bool // mend references that lead nowhere from what the packs say
+	// WithoutKeys checks of encrypted blobs only what is stored, and not what it
+	// decrypts to. Not with Rebuild.
+	WithoutKeys bool
+	Encryption  config.Encryption // the masters, if anything is encrypted
+	Out         io.Writer         // findings and counts, one line each
+	Log         *slog.Logger      // zero: discard
 }
 
 // FsckResult counts what a check found.
@@ -33,6 +40,8 @@ type FsckResult struct {
 	Damaged      int64 // pieces whose bytes fail their check or are not those the row means
 	Archives     int64 // archives whose pieces make them up
 	Incomplete   int64 // archives whose pieces have gaps, or another size or tree hash
+	Decrypted    int64 // encrypted blobs whose plaintext was checked
+	Encrypted    int64 // encrypted pieces whose plaintext was not checked, for want of keys
 }
 
 // Clean reports whether nothing is lost. Orphans are no damage, for a crash
@@ -75,6 +84,9 @@ func (f Fsck) Run(ctx context.Context) (res FsckResult, err error) {
 	if f.Log == nil {
 		f.Log = slog.New(slog.DiscardHandler)
 	}
+	if f.WithoutKeys && f.Rebuild {
+		return res, errors.New("references of encrypted blobs cannot be mended without keys; give the settings of encryption that the server has")
+	}
 	d, err := openExisting(f.Data)
 	if err != nil {
 		return res, err
@@ -85,16 +97,26 @@ func (f Fsck) Run(ctx context.Context) (res FsckResult, err error) {
 		return res, err
 	}
 	defer func() { err = errors.Join(err, s.Close()) }()
-	c := &check{Fsck: f, rows: s.rows, blobs: s.blobs, res: &res}
+	c := &check{Fsck: f, rows: s.rows, packs: s.packs, blobs: s.blobs, leaf: make([]byte, treehash.LeafSize), res: &res}
+	c.openKeys = func() error {
+		s, err := d.openKeys(ctx, f.Encryption, s.rows, s.blobs.SetRing, time.Now, f.Log)
+		if err != nil {
+			return err
+		}
+		return explainKeys(s.OpenReadOnly(ctx))
+	}
 	return res, c.run(ctx)
 }
 
 // check is one run of Fsck.
 type check struct {
 	Fsck
-	rows  rowStore
-	blobs blobStore
-	res   *FsckResult
+	rows     rowStore
+	packs    blobStore    // what is stored
+	blobs    *crypt.Store // over packs
+	openKeys func() error // gives blobs its keys
+	leaf     []byte       // for reading
+	res      *FsckResult
 }
 
 func (c *check) run(ctx context.Context) error {
@@ -105,6 +127,11 @@ func (c *check) run(ctx context.Context) error {
 		c.res.Damaged++
 		c.say("%v", err)
 		return nil // damaged rows prove nothing about bytes
+	}
+	if !c.WithoutKeys {
+		if err := c.openKeys(); err != nil {
+			return err
+		}
 	}
 	if err := c.walkPacks(ctx); err != nil {
 		return fmt.Errorf("read the packs: %w", err)
@@ -172,27 +199,37 @@ const walkBatch = 256
 // found is a whole blob in a pack.
 type found struct {
 	blob.Info
-	root treehash.Digest
+	root   treehash.Digest
+	locked bool // it is encrypted under a key that is not at hand
 }
 
 // walkPacks reads all records and asks the rows about each. It comes first, so
 // that references are mended when the rows ask for their bytes.
 func (c *check) walkPacks(ctx context.Context) error {
 	batch := make([]found, 0, walkBatch)
-	err := c.blobs.Check(ctx, func(info blob.Info, root treehash.Digest) error {
+	damaged := func(damage error) {
+		c.res.Places++
+		c.say("damaged place: %v", damage)
+	}
+	err := c.packs.Check(ctx, func(info blob.Info, root treehash.Digest) error {
 		c.res.Blobs++
 		c.res.Bytes += info.Size
-		batch = append(batch, found{info, root})
+		f, err := c.decrypted(ctx, found{Info: info, root: root})
+		if moraine.IsKind(err, moraine.Corrupt) {
+			damaged(err)
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		batch = append(batch, f)
 		if len(batch) < walkBatch {
 			return nil
 		}
-		err := c.lookUp(ctx, batch)
+		err = c.lookUp(ctx, batch)
 		batch = batch[:0]
 		return err
-	}, func(damage error) {
-		c.res.Places++
-		c.say("damaged place: %v", damage)
-	})
+	}, damaged)
 	if err != nil {
 		return err
 	}
@@ -211,7 +248,8 @@ func (c *check) lookUp(ctx context.Context, batch []found) error {
 				c.res.OrphanBytes += f.Size
 			case err != nil:
 				return err
-			case e.Size != f.Size || e.TreeHash != f.root:
+			case f.locked: // what the row says of it is asked for later
+			case c.differs(&f, &e):
 				c.res.Damaged++
 				c.say("different: %s: the pack has %d bytes with tree hash %s at %s", piece(body, e), f.Size, f.root, f.Ref)
 			case c.Rebuild && e.Ref != f.Ref && !c.leads(ctx, e):
@@ -252,8 +290,7 @@ func (c *check) walkRows(ctx context.Context) error {
 	}
 	look := c.present
 	if c.res.Places > 0 {
-		buf := make([]byte, treehash.LeafSize)
-		look = func(ctx context.Context, e moraine.Extent) error { return blob.Verify(ctx, c.blobs, e, buf, ctx.Err) }
+		look = c.verify
 	}
 	return walker.WalkExtents(ctx, func(body moraine.BodyID, e moraine.Extent) error {
 		err := look(ctx, e)
@@ -263,7 +300,7 @@ func (c *check) walkRows(ctx context.Context) error {
 		case kind == moraine.NotFound, kind == moraine.Invalid:
 			c.res.Missing++
 			c.say("missing: %s: %v", piece(body, e), err)
-		case kind == moraine.Corrupt:
+		case kind == moraine.Corrupt, errors.Is(err, crypt.ErrNoKey):
 			c.res.Damaged++
 			c.say("damaged: %s: %v", piece(body, e), err)
 		default:
@@ -271,19 +308,6 @@ func (c *check) walkRows(ctx context.Context) error {
 		}
 		return nil
 	})
-}
-
-// present checks that the reference of e leads to a blob with its tree hash.
-// It reads the digests and no data.
-func (c *check) present(ctx context.Context, e moraine.Extent) error {
-	leaves, err := c.blobs.Leaves(ctx, e.Ref, 0, (e.Size+treehash.LeafSize-1)/treehash.LeafSize)
-	if err != nil {
-		return err
-	}
-	if root := treehash.Root(leaves); root != e.TreeHash {
-		return moraine.Errorf(moraine.Corrupt, "the blob has tree hash %s", root)
-	}
-	return nil
 }
 
 // piece names an extent for people.

@@ -14,6 +14,7 @@ import (
 	"moraine/internal/api"
 	"moraine/internal/audit"
 	"moraine/internal/blob"
+	"moraine/internal/blobkeys"
 	"moraine/internal/clock"
 	"moraine/internal/config"
 	"moraine/internal/disk"
@@ -36,6 +37,7 @@ type node struct {
 	throttle *access.Throttle // nil for none
 	api      http.Handler
 	clock    *clock.Clock
+	keys     *blobkeys.Service
 	process  string      // what the lock of the data directory says about this process
 	ready    atomic.Bool // requests are taken
 
@@ -49,17 +51,16 @@ func newNode(cfg config.Config, opts Options, d *data, s *stores, id identity, c
 	// so: signatures and rates go by the system clock.
 	opts.Now = clk.Now
 	pending, authority := new(blob.Pending), access.New(access.Config{Now: opts.Now, Log: opts.Log})
-	blobs := reserve(s.blobs, d.dir)
-	n := &node{log: opts.Log, clock: clk, process: d.lock.Holder()}
+	n := &node{log: opts.Log, clock: clk, process: d.lock.Holder(), keys: s.keys}
 	n.accounts = account.New(account.Config{Meta: s.rows, Keyring: id.keyring, Root: id.root, Now: clk.Wall, Log: opts.Log})
 	n.vaults = vault.New(vault.Config{
-		Meta: s.rows, Blobs: blobs, Pending: pending, Access: authority, Now: opts.Now, Log: opts.Log,
+		Meta: s.rows, Blobs: s.blobs, Pending: pending, Access: authority, Now: opts.Now, Log: opts.Log,
 		InventoryInterval: cfg.InventoryInterval, Retention: cfg.UploadRetention, OrphanGrace: cfg.OrphanGrace,
 		Hastened: func() { n.jobs.Wake() },
 	})
 	n.notify = notify.New(notify.Config{Meta: s.rows, Targets: sinks, Owner: rand.Text(), Now: opts.Now, Log: opts.Log})
 	n.jobs = job.New(job.Config{
-		Meta: s.rows, Blobs: blobs, Pending: pending, Access: authority, Now: opts.Now, Log: opts.Log,
+		Meta: s.rows, Blobs: s.blobs, Pending: pending, Access: authority, Now: opts.Now, Log: opts.Log,
 		Owner: rand.Text(), Delays: cfg.JobDelay, Finished: n.notify.Wake,
 		InventoryInterval: cfg.InventoryInterval, Retention: cfg.JobRetention,
 		FreeTier: cfg.FreeTier, Scarcity: cfg.Scarcity,
@@ -167,7 +168,8 @@ func (n *node) observeIAM(e iamapi.Event) {
 func (n *node) adminHandler(cfg config.Config) http.Handler {
 	return adminapi.New(adminapi.Config{
 		Metrics: n.metrics, Ready: n.readiness, Log: n.log, TestMode: n.testMode(cfg),
-		Clock: &adminapi.Clock{Status: n.clock.Status, Confirm: n.confirm, Process: n.process},
+		Clock:      &adminapi.Clock{Status: n.clock.Status, Confirm: n.confirm, Process: n.process},
+		Encryption: n.encryption(),
 	})
 }
 

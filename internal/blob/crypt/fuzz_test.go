@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"moraine"
+	"moraine/internal/blob"
 	"moraine/internal/blob/crypt"
 )
 
@@ -23,9 +24,9 @@ func FuzzRef(f *testing.F) {
 		case err == nil && encrypted && again != ref:
 			t.Errorf("%q prints as %q", ref, again)
 		}
-		stored, ok := crypt.IsEncrypted(moraine.BlobRef(ref))
-		if ok != (encrypted && err == nil) || ok && stored < 1 {
-			t.Errorf("%q: %d bytes stored, %v", ref, stored, ok)
+		below, ok := crypt.Stored(blob.Info{Ref: moraine.BlobRef(ref), Size: 1})
+		if ok != (encrypted && err == nil) || ok && (below.Size < 2 || !strings.HasSuffix(ref, ":"+string(below.Ref))) {
+			t.Errorf("%q: stored as %v, %v", ref, below, ok)
 		}
 	})
 }

@@ -29,7 +29,7 @@ const headerPrefix = "age-encryption.org/v1\n-> " + stanzaType + " "
 
 // Resolve implements blob.Resolver. A blob is encrypted if its header is that of
 // an age file whose key opens for its id; without the key it cannot be told and
-// the error is of kind Unavailable.
+// the error is ErrNoKey, of kind Unavailable.
 func (s *Store) Resolve(ctx context.Context, i blob.Info) (blob.Info, error) {
 	if inner, ok := s.inner.(blob.Resolver); ok {
 		var err error
@@ -49,7 +49,7 @@ func (s *Store) Resolve(ctx context.Context, i blob.Info) (blob.Info, error) {
 		return i, nil
 	}
 	if _, err := age.DecryptHeader(head[:headSize-nonceSize], s.ring.Load()); err != nil {
-		if moraine.IsKind(err, moraine.Unavailable) {
+		if errors.Is(err, ErrNoKey) {
 			return i, err
 		}
 		return i, nil // bytes that only look like a header of ours
@@ -70,17 +70,24 @@ func (s *Store) head(ctx context.Context, inner moraine.BlobRef) (_ []byte, err 
 	return head, err
 }
 
-// stored translates a blob into what the inner store knows of it. What is wrong
-// with reference or size is wrong there as well.
-func stored(i blob.Info) (blob.Info, ref) {
+// Stored translates a blob into what the store below knows of it; encrypted
+// tells whether it is encrypted, and there is a difference. What is wrong with
+// reference or size is wrong there as well.
+func Stored(i blob.Info) (below blob.Info, encrypted bool) {
+	below, _, encrypted = stored(i)
+	return below, encrypted
+}
+
+func stored(i blob.Info) (below blob.Info, at ref, encrypted bool) {
 	at, encrypted, err := parseRef(i.Ref)
-	if encrypted && err == nil {
-		i.Ref = at.inner
-		if i.Size >= 1 && i.Size <= sizeMax {
-			i.Size = storedSize(i.Size)
-		}
+	if !encrypted || err != nil {
+		return i, at, false
 	}
-	return i, at
+	i.Ref = at.inner
+	if i.Size >= 1 && i.Size <= sizeMax {
+		i.Size = storedSize(i.Size)
+	}
+	return i, at, true
 }
 
 // Check implements blob.Checker. It compares what is stored with the digests of
@@ -90,7 +97,7 @@ func (s *Store) Check(ctx context.Context, i blob.Info, buf []byte, step func(n 
 	if !ok {
 		return nil, moraine.Errorf(moraine.Internal, "the store below the encryption cannot be checked")
 	}
-	i, _ = stored(i)
+	i, _, _ = stored(i)
 	return c.Check(ctx, i, buf, step)
 }
 
@@ -101,9 +108,9 @@ func (s *Store) Mend(ctx context.Context, i blob.Info) (blob.Mended, error) {
 	if !ok {
 		return blob.Mended{Ref: i.Ref}, nil
 	}
-	below, at := stored(i)
+	below, at, encrypted := stored(i)
 	done, err := m.Mend(ctx, below)
-	if err != nil || below.Ref == i.Ref {
+	if err != nil || !encrypted {
 		return done, err
 	}
 	done.Ref = at.at(done.Ref)

@@ -159,7 +159,7 @@ func TestResolve(t *testing.T) {
 	}
 	s.SetRing(newRing(t))
 	for _, i := range walk(t, s) {
-		_, encrypted := crypt.IsEncrypted(want[i.ID].Ref)
+		_, encrypted := crypt.Stored(want[i.ID])
 		if _, err := s.Resolve(t.Context(), i); encrypted != moraine.IsKind(err, moraine.Unavailable) {
 			t.Errorf("without the key, encrypted %v: %v", encrypted, err)
 		}

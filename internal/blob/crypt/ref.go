@@ -68,13 +68,3 @@ func parseRef(b moraine.BlobRef) (r ref, ok bool, err error) {
 	}
 	return r, true, nil
 }
-
-// IsEncrypted reports whether a reference is that of an encrypted blob, and how
-// many bytes are stored for one of that size.
-func IsEncrypted(b moraine.BlobRef) (stored int64, ok bool) {
-	r, ok, err := parseRef(b)
-	if !ok || err != nil {
-		return 0, false
-	}
-	return storedSize(r.size), true
-}

@@ -69,6 +69,10 @@ func additional(args []string) []byte {
 	return []byte(stanzaType + " " + args[0] + " " + args[1])
 }
 
+// ErrNoKey is the cause when a blob is encrypted under a key that is not in the
+// ring.
+var ErrNoKey = errors.New("no such key in the ring")
+
 // Unwrap implements age.Identity. A nil Ring has no keys.
 func (r *Ring) Unwrap(stanzas []*age.Stanza) ([]byte, error) {
 	if len(stanzas) != 1 || stanzas[0].Type != stanzaType || len(stanzas[0].Args) != 2 {
@@ -80,7 +84,7 @@ func (r *Ring) Unwrap(stanzas []*age.Stanza) ([]byte, error) {
 		return nil, moraine.Wrap(err, moraine.Corrupt, "the header of an encrypted blob names no key")
 	}
 	if r == nil || r.keys[id] == nil {
-		return nil, moraine.Errorf(moraine.Unavailable, "the key %s that encrypts a blob is not available", id)
+		return nil, moraine.Wrap(ErrNoKey, moraine.Unavailable, "the key %s that encrypts a blob is not available", id)
 	}
 	key, err := r.keys[id]().Open(nil, nil, s.Body, additional(s.Args))
 	if err != nil {
