@@ -55,6 +55,22 @@ func (d *data) openKeys(
 	return blobkeys.New(c), nil
 }
 
+// startKeys gives the store of blobs its keys, and makes the first one if there
+// is none.
+func (d *data) startKeys(ctx context.Context, cfg config.Encryption, s *stores, now func() time.Time, log *slog.Logger) (err error) {
+	if s.keys, err = d.openKeys(ctx, cfg, s.rows, s.blobs.SetRing, now, log); err != nil {
+		return err
+	}
+	if err := explainKeys(s.keys.Open(ctx)); err != nil {
+		return err
+	}
+	st, err := s.keys.Status(ctx)
+	if err == nil && st.Master != "" {
+		log.InfoContext(ctx, "archives are encrypted", "master", st.Master, "keys", len(st.Keys), "wrapped_elsewhere", st.Elsewhere())
+	}
+	return err
+}
+
 // openMaster makes the master that settings name.
 func openMaster(ctx context.Context, m *config.Master, name string) (blobkeys.Master, error) {
 	switch {

@@ -107,11 +107,7 @@ func Run(ctx context.Context, cfg config.Config, opts Options) (err error) {
 	if s.audit, err = data.openAudit(cfg, opts); err != nil {
 		return err
 	}
-	s.keys, err = data.openKeys(ctx, cfg.Encryption, s.rows, s.blobs.SetRing, clk.Now, opts.Log)
-	if err != nil {
-		return err
-	}
-	if err := explainKeys(s.keys.Open(ctx)); err != nil {
+	if err := data.startKeys(ctx, cfg.Encryption, s, clk.Now, opts.Log); err != nil {
 		return err
 	}
 	keyring, warnings, err := data.settleMaster(ctx, s.rows, cfg.MasterKeyFile)

@@ -48,6 +48,9 @@ func (s *source) start() error {
 	if checkOf(begin[:headSize]) != s.at.check {
 		return moraine.Errorf(moraine.Corrupt, "the header at %s is damaged, or that of another blob", s.at.inner)
 	}
+	if n == s.size {
+		return s.closeCurrent() // nothing more is to be read
+	}
 	return nil
 }
 
