@@ -8,6 +8,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"math/rand/v2"
 	"net/http"
@@ -22,10 +23,15 @@ import (
 
 	"moraine"
 	"moraine/internal/adminapi"
+	"moraine/internal/blob/crypt"
+	"moraine/internal/blob/pack"
+	"moraine/internal/blobkeys"
+	"moraine/internal/blobkeys/keyfile"
 	"moraine/internal/blobkeys/mastertest"
 	"moraine/internal/config"
 	"moraine/internal/meta"
 	"moraine/internal/meta/sqlmeta"
+	"moraine/internal/seal"
 	"moraine/internal/server"
 	"moraine/internal/treehash"
 )
@@ -538,6 +544,50 @@ func TestFsckWithoutKeys(t *testing.T) {
 	forgetKeys(t, s.cfg.Data)
 	if res, _, err := s.fsck(false); err != nil || res.Damaged != 2 || res.Extents != 0 {
 		t.Errorf("no keys in the rows: %+v %v", res, err)
+	}
+}
+
+// liar says of what it reads that it has no digests but zeros.
+type liar struct{ io.Reader }
+
+func (liar) Leaves() []treehash.Digest { return make([]treehash.Digest, 1) }
+
+// TestFsckDecrypts checks an encrypted blob that is stored as it should be and
+// decrypts to something that fails its digest, which no keeper of the disk could
+// have made.
+func TestFsckDecrypts(t *testing.T) {
+	t.Parallel()
+	s := newSafe(t, config.Master{KeyFile: newKeyFile(t)})
+	s.store(random(1000))
+	s.stop(t)
+	text, err := os.ReadFile(s.cfg.Encryption.KeyFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ring, err := seal.Parse(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rows, err := sqlmeta.Open(t.Context(), sqlmeta.Config{Path: filepath.Join(s.cfg.Data, "meta.db")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	packs, err := pack.Open(pack.Config{Dir: filepath.Join(s.cfg.Data, "packs")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	blobs := crypt.New(packs, nil)
+	openErr := blobkeys.New(blobkeys.Config{Meta: rows, Master: keyfile.New(ring), Use: blobs.SetRing}).Open(t.Context())
+	_, putErr := blobs.Put(t.Context(), moraine.NewBlobID(time.Now()), liar{strings.NewReader("a lie")}, 5)
+	if err := errors.Join(openErr, putErr, blobs.Close(), rows.Close()); err != nil {
+		t.Fatal(err)
+	}
+	if res, _, err := s.fsck(true); err != nil || !res.Clean() || res.Orphans != 1 {
+		t.Errorf("without keys: %+v %v", res, err)
+	}
+	res, findings, err := s.fsck(false)
+	if err != nil || res.Places != 1 || !strings.Contains(findings, "leaf 0 of k1:5:") {
+		t.Errorf("with keys: %+v %v\n%s", res, err, findings)
 	}
 }
 

@@ -181,22 +181,39 @@ func TestSecrecy(t *testing.T) {
 	}
 }
 
-// TestReferences gives references that Put never returned.
+// TestReferences gives references that Put never returned: such as nothing
+// could have, and such as lead to another blob or to none.
 func TestReferences(t *testing.T) {
 	t.Parallel()
 	s := crypt.New(mem.New(), newRing(t))
 	good := string(put(t, s, []byte("x")))
-	for _, bad := range []string{
-		"k1:", "k1:1", "k1:1:", "k1:1:0011223344556677", "k1:0:0011223344556677:m.1", "k1:-1:0011223344556677:m.1", "k1:01:0011223344556677:m.1",
-		"k1:1:00112233445566:m.1", "k1:1:001122334455667788:m.1", "k1:1:001122334455667X:m.1", "k1:1:0011223344556677:m.1", strings.ToUpper(good),
-		"k1:2" + good[len("k1:1"):], "k1:4000000000001" + good[len("k1:1"):], "k1:7fffffffffffffff" + good[len("k1:1"):],
+	for _, row := range []struct {
+		kind moraine.Kind
+		refs []string
+	}{
+		{moraine.Invalid, []string{
+			"", "x", strings.ToUpper(good), "k1:", "k1:1", "k1:1:", "k1:1:0011223344556677", "k1:0:0011223344556677:m.1",
+			"k1:-1:0011223344556677:m.1", "k1:+1:0011223344556677:m.1", "k1:01:0011223344556677:m.1", "k1:1:00112233445566:m.1",
+			"k1:1:001122334455667788:m.1", "k1:1:001122334455667X:m.1", "k1:1:001122334455667A:m.1", "k1:1:0011223344556677:",
+			"k1:1:0011223344556677:m.9", "k1:4000000000001" + good[len("k1:1"):], "k1:7fffffffffffffff" + good[len("k1:1"):],
+		}},
+		{moraine.Corrupt, []string{"k1:1:0011223344556677:m.1", "k1:2" + good[len("k1:1"):]}},
 	} {
-		_, err := get(t, s, moraine.BlobRef(bad), 1)
-		if !moraine.IsKind(err, moraine.Invalid) && !moraine.IsKind(err, moraine.Corrupt) {
-			t.Errorf("%q: %v", bad, err)
+		for _, bad := range row.refs {
+			if row.kind == moraine.Invalid && !strings.HasPrefix(bad, "k1:1:0011223344556677:") {
+				if err := s.Delete(t.Context(), moraine.BlobRef(bad)); !moraine.IsKind(err, moraine.Invalid) {
+					t.Errorf("delete of %q: %v", bad, err)
+				}
+			}
+			if _, err := get(t, s, moraine.BlobRef(bad), 1); !moraine.IsKind(err, row.kind) && !moraine.IsKind(err, moraine.Invalid) {
+				t.Errorf("%q: %v, want %v", bad, err, row.kind)
+			}
+			if _, err := s.Leaves(t.Context(), moraine.BlobRef(bad), 0, 1); !moraine.IsKind(err, row.kind) && !moraine.IsKind(err, moraine.Invalid) {
+				t.Errorf("leaves of %q: %v, want %v", bad, err, row.kind)
+			}
 		}
-		if _, err := s.Leaves(t.Context(), moraine.BlobRef(bad), 0, 1); err == nil {
-			t.Errorf("%q has leaves", bad)
-		}
+	}
+	if _, err := get(t, s, moraine.BlobRef(good), 1); err != nil {
+		t.Errorf("the blob itself: %v", err)
 	}
 }
