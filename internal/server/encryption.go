@@ -1,16 +1,11 @@
 package server
 
 import (
+	"cmp"
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
-	"net/http"
-	"os"
-	"path/filepath"
 	"strings"
 	"time"
 
@@ -19,14 +14,9 @@ import (
 	"moraine/internal/audit"
 	"moraine/internal/blob/crypt"
 	"moraine/internal/blobkeys"
-	"moraine/internal/blobkeys/keyfile"
-	"moraine/internal/blobkeys/kms"
-	"moraine/internal/blobkeys/transit"
 	"moraine/internal/config"
-	"moraine/internal/disk"
 	"moraine/internal/meta"
 	"moraine/internal/meta/sqlmeta"
-	"moraine/internal/seal"
 )
 
 // openKeys assembles the service of the keys of encrypted archives from the
@@ -71,77 +61,6 @@ func (d *data) startKeys(ctx context.Context, cfg config.Encryption, s *stores, 
 	return err
 }
 
-// openMaster makes the master that settings name.
-func openMaster(ctx context.Context, m *config.Master, name string) (blobkeys.Master, error) {
-	switch {
-	case m.KMSKey != "":
-		master, err := kms.Open(ctx, kms.Config{Key: m.KMSKey, Region: m.KMSRegion(), Endpoint: m.KMSEndpoint})
-		if err != nil {
-			return nil, fmt.Errorf("%s.kms_key: read the settings of the AWS SDK: %w", name, err)
-		}
-		return master, nil
-	case m.VaultAddr != "":
-		return openTransit(m, name)
-	}
-	text, err := readSmall(m.KeyFile)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("%s.key_file: %w; restore it from where you keep copies of it, or if nothing is encrypted yet make it with moraine encryption new-key", name, err)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("%s.key_file: %w", name, err)
-	}
-	ring, err := seal.Parse(text)
-	if err != nil {
-		return nil, fmt.Errorf("%s.key_file: %s: %w", name, m.KeyFile, err)
-	}
-	return keyfile.New(ring), nil
-}
-
-// transitTimeout bounds one request to Vault.
-const transitTimeout = 10 * time.Second
-
-func openTransit(m *config.Master, name string) (blobkeys.Master, error) {
-	transport := &http.Transport{Proxy: http.ProxyFromEnvironment, DisableKeepAlives: true, ForceAttemptHTTP2: true}
-	if m.VaultCAFile != "" {
-		text, err := readSmall(m.VaultCAFile)
-		if err != nil {
-			return nil, fmt.Errorf("%s.vault_ca_file: %w", name, err)
-		}
-		pool := x509.NewCertPool()
-		if !pool.AppendCertsFromPEM(text) {
-			return nil, fmt.Errorf("%s.vault_ca_file: %s holds no certificate in PEM", name, m.VaultCAFile)
-		}
-		transport.TLSClientConfig = &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}
-	}
-	mount, key := m.VaultPath()
-	return transit.New(transit.Config{
-		Address: m.VaultAddr, Mount: mount, Key: key, Namespace: m.VaultNamespace,
-		Token: func() (string, error) {
-			text, err := readSmall(m.VaultTokenFile)
-			return strings.TrimSpace(string(text)), err
-		},
-		Client: &http.Client{
-			Timeout: transitTimeout, Transport: transport,
-			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-		},
-	}), nil
-}
-
-// keyFileWarnings says what is careless about a key file, "" for none.
-func (d *data) keyFileWarnings(name string) (all []string) {
-	if name == "" {
-		return nil
-	}
-	if info, err := os.Stat(name); err == nil && info.Mode().Perm()&0o077 != 0 {
-		all = append(all, fmt.Sprintf("others may read %s; run chmod 600 on it", name))
-	}
-	abs, err := filepath.Abs(name)
-	if err == nil && strings.HasPrefix(abs, d.dir+string(filepath.Separator)) {
-		all = append(all, fmt.Sprintf("%s lies in the data directory: whoever takes the disk takes the key as well; keep it elsewhere", name))
-	}
-	return all
-}
-
 // masterSettings are the settings that name a master, by the kind in its name.
 var masterSettings = map[string]string{"file": "encryption.key_file", "kms": "encryption.kms_key", "vault": "encryption.vault_addr"}
 
@@ -151,8 +70,8 @@ func explainKeys(err error) error {
 	switch {
 	case errors.As(err, &unknown):
 		kind, _, _ := strings.Cut(unknown.WrappedBy, ":")
-		return fmt.Errorf("archives here are encrypted, and %w; name that master with %s, or with encryption.old.%s if another one takes its place or nothing more is to be encrypted",
-			unknown, masterSettings[kind], strings.TrimPrefix(masterSettings[kind], config.EncryptionPrefix))
+		return fmt.Errorf("archives here are encrypted, and %w; name that master with %s, or below encryption.old if another one takes its place or nothing more is to be encrypted",
+			unknown, cmp.Or(masterSettings[kind], "encryption.*"))
 	case err != nil:
 		return fmt.Errorf("open the keys of encrypted archives: %w", err)
 	}
@@ -166,9 +85,9 @@ const keyEvent = "KeyRotation"
 // What happened to the keys, in an audit record. Format: never change.
 const (
 	keyRotated    = "rotated"
-	keyNotRotated = "not rotated"
+	keyNotRotated = "notRotated"
 	keyRewrapped  = "rewrapped"
-	keyUnwrapped  = "not rewrapped"
+	keyNotWrapped = "notRewrapped"
 )
 
 // rotateKey makes a new key current, and records it. What failed is recorded as
@@ -182,7 +101,7 @@ func rotateKey(ctx context.Context, s *blobkeys.Service, log *audit.Log) (string
 // rewrapKeys has all keys wrapped by the master of now, and records it.
 func rewrapKeys(ctx context.Context, s *blobkeys.Service, log *audit.Log) (int, error) {
 	n, err := s.Rewrap(ctx)
-	recordKeys(log, err, keyUnwrapped, map[string]any{"phase": keyRewrapped, "keys": n})
+	recordKeys(log, err, keyNotWrapped, map[string]any{"phase": keyRewrapped, "keys": n})
 	return n, err
 }
 
@@ -293,14 +212,4 @@ func (d *data) changeKeys(ctx context.Context, cfg config.Config, opts Options, 
 	}
 	defer func() { err = errors.Join(err, closeAudit(log)) }()
 	return change(s, log)
-}
-
-// NewKeyFile makes a key file with one new key, readable by its owner alone. It
-// never replaces a file.
-func NewKeyFile(name string) error {
-	err := disk.CreateFile(disk.NewOS(), name, []byte(seal.Generate(keyfile.Comment)))
-	if errors.Is(err, fs.ErrExist) {
-		return fmt.Errorf("there is something at %s already, and a key file is never replaced", name)
-	}
-	return err
 }

@@ -262,7 +262,7 @@ func TestTurnedOnAndOff(t *testing.T) {
 	// Without the settings no server starts, and nothing is changed.
 	s.stop(t)
 	s.cfg.Encryption = config.Encryption{}
-	for _, want := range []string{"archives here are encrypted", "encryption.key_file", "encryption.old.key_file"} {
+	for _, want := range []string{"archives here are encrypted", "encryption.key_file", "below encryption.old if"} {
 		if why := s.refused(); !strings.Contains(why, want) {
 			t.Errorf("%q lacks %q", why, want)
 		}
@@ -479,7 +479,7 @@ func TestMasters(t *testing.T) {
 	if why := s.refused(); !strings.Contains(why, "KMS refuses to use the key") {
 		t.Errorf("a start without the master: %s", why)
 	}
-	if got := s.keyEvents(); !strings.HasSuffix(got, "rotated not rotated not rewrapped") {
+	if got := s.keyEvents(); !strings.HasSuffix(got, "rotated notRotated notRewrapped") {
 		t.Errorf("the audit log has %q", got)
 	}
 	http.DefaultClient.CloseIdleConnections()
