@@ -13,6 +13,8 @@ import (
 	"moraine/internal/blob"
 	"moraine/internal/blob/blobtest"
 	"moraine/internal/blob/crypt"
+	"moraine/internal/blob/pack"
+	"moraine/internal/disk"
 	"moraine/internal/treehash"
 )
 
@@ -100,6 +102,56 @@ func BenchmarkStore(b *testing.B) {
 			if size > 1<<20 {
 				b.Run(fmt.Sprintf("range=1/size=%d/encrypted=%v", size, encrypted), read(1))
 				b.Run(fmt.Sprintf("range=100000/size=%d/encrypted=%v", size, encrypted), read(100_000))
+			}
+		}
+	}
+}
+
+// BenchmarkPacks measures what the encryption adds to packs on a disk, with
+// eight callers at a time.
+func BenchmarkPacks(b *testing.B) {
+	for _, size := range []int64{4 << 10, 64 << 10, 16 << 20} {
+		data := blobtest.Bytes(size)
+		leaves := digest(data)
+		for _, encrypted := range []bool{false, true} {
+			packs, err := pack.Open(pack.Config{Dir: b.TempDir(), FS: disk.NewOS()})
+			if err != nil {
+				b.Fatal(err)
+			}
+			var ring *crypt.Ring
+			if encrypted {
+				ring = newRing(b)
+			}
+			s := crypt.New(packs, ring)
+			put := func() moraine.BlobRef {
+				ref, err := s.Put(b.Context(), moraine.NewBlobID(time.Now()), digested{bytes.NewReader(data), leaves}, size)
+				if err != nil {
+					b.Error(err)
+				}
+				return ref
+			}
+			b.Run(fmt.Sprintf("put/size=%d/encrypted=%v", size, encrypted), func(b *testing.B) {
+				b.SetBytes(size)
+				b.SetParallelism(8)
+				b.RunParallel(func(pb *testing.PB) {
+					for pb.Next() {
+						if err := s.Delete(b.Context(), put()); err != nil {
+							b.Error(err)
+						}
+					}
+				})
+			})
+			ref := put()
+			b.Run(fmt.Sprintf("read/size=%d/encrypted=%v", size, encrypted), func(b *testing.B) {
+				b.SetBytes(size)
+				for b.Loop() {
+					if err := readAll(b, s, ref, 0, size); err != nil {
+						b.Fatal(err)
+					}
+				}
+			})
+			if err := s.Close(); err != nil {
+				b.Error(err)
 			}
 		}
 	}
