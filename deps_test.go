@@ -29,9 +29,9 @@ var floors = [][]string{
 	{"internal/housetest"},                         // what tests of services stand on
 	{"internal/access"},                            // services, the one every other asks first
 	{"internal/audit", "internal/audit/audittest"}, // the record of who did what, in files; and what tests read of it
-	{"internal/account", "internal/vault", "internal/job", "internal/notify", "internal/blobkeys", "internal/mend", "internal/scrub"}, // services
-	{"internal/api", "internal/iamapi", "internal/adminapi"},                                                                          // surfaces
-	{"internal/iamclient", "internal/adminclient"},                                                                                    // the other ends of two of them
+	{"internal/account", "internal/vault", "internal/job", "internal/notify", "internal/blobkeys", "internal/mend", "internal/scrub", "internal/migrate"}, // services
+	{"internal/api", "internal/iamapi", "internal/adminapi"}, // surfaces
+	{"internal/iamclient", "internal/adminclient"},           // the other ends of two of them
 	{"internal/config"}, // assembly, from settings
 	{"internal/server"}, // to a running server
 	{"internal/cli"},    // to a command line
@@ -86,6 +86,7 @@ var foreign = map[string][]string{
 	"internal/job":      {"net/http", "database/sql", "os"},
 	"internal/notify":   {"net/http", "database/sql", "os"},
 	"internal/mend":     {"net/http", "database/sql", "os"},
+	"internal/migrate":  {"net/http", "database/sql", "os"},
 	"internal/scrub":    {"net/http", "database/sql", "os"},
 	"internal/blobkeys": {"net/http", "database/sql", "os"},
 	"internal/api":      {"database/sql"},

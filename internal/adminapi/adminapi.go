@@ -35,6 +35,8 @@ type Config struct {
 	Fixity *Fixity
 	// Encryption is what operators may ask of the keys. Zero: nothing.
 	Encryption *Encryption
+	// Migrate copies bytes to another house. Zero: it does not.
+	Migrate Migrate
 }
 
 // scrapesMax bounds how many scrapes are gathered at the same time, and
@@ -87,6 +89,9 @@ func New(cfg Config) http.Handler {
 	}
 	if cfg.Encryption != nil {
 		cfg.Encryption.register(mux)
+	}
+	if cfg.Migrate != nil {
+		cfg.Migrate.register(mux)
 	}
 	mux.HandleFunc("GET /debug/pprof/", pprof.Index)
 	mux.HandleFunc("GET /debug/pprof/cmdline", pprof.Cmdline)

@@ -88,7 +88,7 @@ func (c *Client) FailedScrub(ctx context.Context) (adminapi.FailedReply, error) 
 // that takes.
 func (c *Client) ReleaseScrub(ctx context.Context, name string) (adminapi.ReleaseReply, error) {
 	var out adminapi.ReleaseReply
-	return out, c.patient().ask(ctx, http.MethodPost, adminapi.ScrubReleasePath, adminapi.Named{Name: name}, &out)
+	return out, c.askWithin(ctx, http.MethodPost, adminapi.ScrubReleasePath, adminapi.Named{Name: name}, &out)
 }
 
 // DiscardScrub has the bytes of a deleted archive that failed given up.
@@ -97,11 +97,10 @@ func (c *Client) DiscardScrub(ctx context.Context, name string) (adminapi.Discar
 	return out, c.ask(ctx, http.MethodPost, adminapi.ScrubDiscardPath, adminapi.Named{Name: name}, &out)
 }
 
-// patient is c for what takes as long as ctx lets it.
-func (c *Client) patient() *Client {
-	unhurried := *c.http
-	unhurried.Timeout = 0
-	return &Client{base: c.base, http: &unhurried}
+// Migrate has bytes copied to another house, however long that takes.
+func (c *Client) Migrate(ctx context.Context, o adminapi.MigrateOrder) (adminapi.MigrateReply, error) {
+	var out adminapi.MigrateReply
+	return out, c.askWithin(ctx, http.MethodPost, adminapi.MigratePath, o, &out)
 }
 
 // Encryption asks how the keys of encrypted archives stand.

@@ -31,13 +31,15 @@ func storageSettings() []Setting {
 		{
 			Key: "storage.mirror_rate", Default: "100MiB", Type: "size or unlimited",
 			Doc: "How many bytes a second are read to make missing copies.",
-			set: func(c *Config, v string) (err error) { c.Storage.MirrorRate, err = parseByteRate(v); return err },
+			set: func(c *Config, v string) (err error) { c.Storage.MirrorRate, err = ParseByteRate(v); return err },
 			get: func(c *Config) string { return printByteRate(c.Storage.MirrorRate) },
 		},
 	}
 }
 
-func parseByteRate(s string) (int64, error) {
+// ParseByteRate reads a number of bytes per second; 0 stands for no bound, which
+// is written as unlimited.
+func ParseByteRate(s string) (int64, error) {
 	if strings.TrimSpace(s) == unlimited {
 		return 0, nil
 	}

@@ -46,6 +46,7 @@ type node struct {
 	api      http.Handler
 	clock    *clock.Clock
 	keys     *blobkeys.Service
+	mover    *mover
 	process  string      // what the lock of the data directory says about this process
 	ready    atomic.Bool // requests are taken
 
@@ -61,6 +62,7 @@ func newNode(cfg config.Config, opts Options, d *data, s *stores, id identity, c
 	unreadable := unparsable(s.audit)
 	pending, authority := new(blob.Pending), access.New(access.Config{Now: opts.Now, Log: opts.Log, Unreadable: unreadable})
 	n := &node{log: opts.Log, clock: clk, process: d.lock.Holder(), keys: s.keys}
+	n.mover = &mover{cfg: cfg, opts: opts, data: d, stores: s}
 	n.mend = n.newMend(opts, s, pending)
 	n.mirror = n.mirrorStatus(s)
 	n.accounts = account.New(account.Config{Meta: s.rows, Keyring: id.keyring, Root: id.root, Now: clk.Wall, Log: opts.Log, Unreadable: unreadable})
@@ -202,7 +204,7 @@ func (n *node) adminHandler(cfg config.Config) http.Handler {
 	return adminapi.New(adminapi.Config{
 		Metrics: n.metrics, Ready: n.readiness, Log: n.log, Mirror: n.mirror, TestMode: n.testMode(cfg),
 		Clock:      &adminapi.Clock{Status: n.clock.Status, Confirm: n.confirm, Process: n.process},
-		Encryption: n.encryption(), Scrub: n.scrub.admin(), Fixity: n.fixity.admin(),
+		Encryption: n.encryption(), Migrate: n.mover.copyBytes, Scrub: n.scrub.admin(), Fixity: n.fixity.admin(),
 	})
 }
 

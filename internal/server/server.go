@@ -112,6 +112,9 @@ func Run(ctx context.Context, cfg config.Config, opts Options) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, s.Close()) }()
+	if err := settleHouse(ctx, s.rows, data.dir); err != nil {
+		return err
+	}
 	if s.audit, err = data.openAudit(cfg, opts); err != nil {
 		return err
 	}

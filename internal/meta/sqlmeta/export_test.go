@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"moraine/internal/meta"
@@ -70,3 +71,42 @@ func Plan(s *Store, query string) (lines []string, err error) {
 
 // Waiting is how many Updates wait for their turn.
 func Waiting(s *Store) int { return len(s.writer.queue) }
+
+// Moved lists the tables that move as they are.
+func Moved() []string { return slices.Clone(moved[:]) }
+
+// Tables lists the tables of the schema in order of name.
+func Tables(ctx context.Context, s *Store) ([]string, error) {
+	rows, err := query(ctx, s, "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' ORDER BY name")
+	var names []string
+	for _, row := range rows {
+		names = append(names, row[0].(string))
+	}
+	return names, err
+}
+
+// Rows returns all rows of a table.
+func Rows(ctx context.Context, s *Store, table string) ([][]any, error) {
+	return query(ctx, s, "SELECT * FROM "+table)
+}
+
+func query(ctx context.Context, s *Store, text string) (list [][]any, err error) {
+	err = s.View(ctx, func(mtx meta.Tx) error {
+		rows, err := mtx.(*tx).ses.conn.QueryContext(ctx, text)
+		if err != nil {
+			return err
+		}
+		defer rows.Close()
+		columns, err := rows.Columns()
+		for err == nil && rows.Next() {
+			row, to := make([]any, len(columns)), make([]any, len(columns))
+			for i := range row {
+				to[i] = &row[i]
+			}
+			err = rows.Scan(to...)
+			list = append(list, row)
+		}
+		return errors.Join(err, rows.Err())
+	})
+	return list, err
+}

@@ -33,4 +33,5 @@ var queries = [...]string{
 	identityGet, identityByID, identityList, identityCount, identitySave, identityDelete,
 	keyGet, keyList, keySave, keyDelete, keyTouch,
 	blobKeyList, blobKeySave,
+	houseGet, houseSave, arrivalSave, arrivalList, arrivalDrop, extentMoved,
 }
