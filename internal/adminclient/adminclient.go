@@ -97,6 +97,18 @@ func (c *Client) DiscardScrub(ctx context.Context, name string) (adminapi.Discar
 	return out, c.ask(ctx, http.MethodPost, adminapi.ScrubDiscardPath, adminapi.Named{Name: name}, &out)
 }
 
+// Compact asks how the emptying of packs stands.
+func (c *Client) Compact(ctx context.Context) (adminapi.CompactReply, error) {
+	var out adminapi.CompactReply
+	return out, c.ask(ctx, http.MethodGet, adminapi.CompactPath, nil, &out)
+}
+
+// StartCompact has a pass begin now, or after the one under way.
+func (c *Client) StartCompact(ctx context.Context) (adminapi.CompactReply, error) {
+	var out adminapi.CompactReply
+	return out, c.ask(ctx, http.MethodPost, adminapi.CompactStartPath, struct{}{}, &out)
+}
+
 // patient is c for what takes as long as ctx lets it.
 func (c *Client) patient() *Client {
 	unhurried := *c.http
