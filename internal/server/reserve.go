@@ -46,7 +46,7 @@ func (r room) leave(size, part int64) error {
 	return nil
 }
 
-// reserving is the store that services use.
+// reserving is the store of copies that leaves room for rows.
 type reserving struct {
 	*mirror.Store
 	room
