@@ -44,6 +44,7 @@ type CompactPass struct {
 	Bytes       int64 `json:"bytes"` // of those moved
 	Quarantined int64 `json:"quarantined"`
 	Failed      int64 `json:"failed"`
+	Surplus     int64 `json:"surplus"` // copies deleted that no row names
 }
 
 // register adds the routes of compaction.

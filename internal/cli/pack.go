@@ -84,8 +84,8 @@ func printCompact(w io.Writer, r *adminapi.CompactReply) int {
 	if !r.Finished.IsZero() {
 		fmt.Fprintf(w, "last pass: %s\n", stamp(r.Finished))
 	}
-	fmt.Fprintf(w, "blobs in packs to be emptied: %d, moved %d (%d bytes), quarantined %d, failed %d\n",
-		r.Pass.Blobs, r.Pass.Moved, r.Pass.Bytes, r.Pass.Quarantined, r.Pass.Failed)
+	fmt.Fprintf(w, "blobs in packs to be emptied: %d, moved %d (%d bytes), quarantined %d, failed %d, surplus copies removed %d\n",
+		r.Pass.Blobs, r.Pass.Moved, r.Pass.Bytes, r.Pass.Quarantined, r.Pass.Failed, r.Pass.Surplus)
 	fmt.Fprintf(w, "moved since the start: %d (%d bytes)\nperiod: %s\nbytes a second: %s\n", r.Moved, r.Bytes, r.Period, perSecond(r.Rate))
 	if r.Error == "" {
 		return exitOK

@@ -18,6 +18,7 @@ import (
 type SparseStore interface {
 	blob.Store
 	blob.Compactor
+	blob.Checker
 }
 
 // CompactionConfig is what a Compaction is made of.
@@ -49,6 +50,9 @@ type Compaction struct {
 
 	mu     sync.Mutex // guards status
 	status CompactionStatus
+
+	passing sync.Mutex // held by the pass under way; guards surplus
+	surplus *surplus
 }
 
 // CompactionStatus is what is known of the compaction since the start.
@@ -71,6 +75,7 @@ type CompactionTally struct {
 	Bytes       int64 // of those
 	Quarantined int64 // left where they are
 	Failed      int64 // damaged, or not there
+	Surplus     int64 // copies deleted that no row names
 }
 
 // NewCompaction assembles a Compaction and touches nothing.
@@ -91,7 +96,7 @@ func NewCompaction(cfg CompactionConfig) *Compaction {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
 	m := mover{rows: cfg.Meta, blobs: cfg.Blobs, grace: cfg.Grace, now: cfg.Now, log: cfg.Log}
-	return &Compaction{cfg: cfg, mover: m, asked: make(chan struct{}, 1)}
+	return &Compaction{cfg: cfg, mover: m, asked: make(chan struct{}, 1), surplus: newSurplus(nil)}
 }
 
 const (
@@ -147,6 +152,9 @@ func (c *Compaction) Run(ctx context.Context) error {
 
 // Pass goes through the sparse files once and copies what rows name in them.
 func (c *Compaction) Pass(ctx context.Context) error {
+	c.passing.Lock()
+	defer c.passing.Unlock()
+	c.surplus = newSurplus(c.surplus)
 	c.note(func(st *CompactionStatus) { st.Started, st.Pass = c.time(), CompactionTally{} })
 	var batch []blob.Info
 	err := c.cfg.Blobs.Sparse(ctx, c.cfg.From, func(i blob.Info) error {
@@ -247,7 +255,7 @@ func (c *Compaction) copy(ctx context.Context, p placed) error {
 		return err
 	}
 	if m.Ref == i.Ref {
-		return nil // the row names another place
+		return c.leftOver(ctx, i, p.at)
 	}
 	// A fault that was found meanwhile is about the bytes where they are: they
 	// stay there.

@@ -5,6 +5,8 @@ import (
 	"context"
 	"errors"
 	"io"
+	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -427,3 +429,69 @@ func (c *counting) Sparse(context.Context, blob.Sparsity, func(blob.Info) error)
 type noRows struct{ meta.Store }
 
 func (noRows) View(context.Context, func(meta.Tx) error) error { return nil }
+
+// TestSurplus has copies in a sparse pack that no row names, as a crash leaves
+// them. They go when they have been there for the grace, and the copy that the row
+// names is whole.
+func TestSurplus(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		wait  time.Duration // between the passes
+		spoil bool          // the copy that the row names
+		anew  bool          // another process makes the second pass
+		want  int64
+	}{
+		"after the grace":                 {moraine.Retention, false, false, 1},
+		"before the grace":                {moraine.Retention - time.Second, false, false, 0},
+		"the other copy is damaged":       {moraine.Retention, true, false, 0},
+		"the grace begins with a process": {moraine.Retention, false, true, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			y := newYard(t)
+			id := y.ids[0]
+			// A blob that moves away, and a copy of it in a pack of which everything
+			// else is deleted.
+			ref, err := y.packs.Put(t.Context(), id, bytes.NewReader(y.data[id]), 9000)
+			if err != nil {
+				t.Fatal(err)
+			}
+			y.put(8)
+			for _, id := range y.ids[len(y.ids)-8:] {
+				y.remove(id)
+			}
+			y.ids = y.ids[:8]
+			y.reopen()
+			c := mend.NewCompaction(y.cfg)
+			if err := c.Pass(t.Context()); err != nil || c.Status().Pass.Moved != 8 || c.Status().Pass.Surplus != 0 {
+				t.Errorf("the first pass: %+v, %v", c.Status(), err)
+			}
+			y.refs()
+			if test.spoil {
+				e, err := y.row(id)
+				if err != nil {
+					t.Fatal(err)
+				}
+				for _, file := range y.fs.Names() {
+					if at := bytes.Index(y.fs.ReadFile(file), y.data[id][:64]); strings.Contains(string(e.Ref), strings.TrimSuffix(filepath.Base(file), ".pack")) {
+						y.fs.Flip(file, int64(at)+5000, 1)
+					}
+				}
+			}
+			y.clock.Advance(test.wait)
+			if test.anew {
+				c = mend.NewCompaction(y.cfg)
+			}
+			if err := c.Pass(t.Context()); err != nil || c.Status().Pass.Surplus != test.want {
+				t.Errorf("the second pass: %+v, %v; want %d surplus", c.Status(), err, test.want)
+			}
+			_, err = y.packs.Stat(t.Context(), ref)
+			if there := err == nil; there != (test.want == 0) {
+				t.Errorf("the copy that no row names: %v", err)
+			}
+			if !test.spoil {
+				y.refs()
+			}
+		})
+	}
+}

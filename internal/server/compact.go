@@ -29,7 +29,7 @@ func compactReply(c *mend.Compaction, cfg config.Compact) adminapi.CompactReply 
 		Started: st.Started, Finished: st.Finished, Period: cfg.Period.String(), Rate: cfg.Rate,
 		Pass: adminapi.CompactPass{
 			Blobs: st.Pass.Blobs, Moved: st.Pass.Moved, Bytes: st.Pass.Bytes,
-			Quarantined: st.Pass.Quarantined, Failed: st.Pass.Failed,
+			Quarantined: st.Pass.Quarantined, Failed: st.Pass.Failed, Surplus: st.Pass.Surplus,
 		},
 		Moved: st.Moved, Bytes: st.Bytes, Error: st.Error, ErrorAt: st.At,
 	}
