@@ -59,7 +59,7 @@ func (s *soak) config() moraineproc.Config {
 	return moraineproc.Config{Binary: s.binary, Data: s.data, Args: []string{
 		"--job-delay", "0s", "--inventory-interval", "0s", "--allow-short-retention",
 		"--job-retention", "30s", "--upload-retention", "1m", "--audit-destination", "off",
-		"--storage-compact-period", "15s", "--storage-compact-grace", "20s",
+		"--storage-compact-period", "8s", "--storage-compact-grace", "10s",
 		"--storage-compact-dead-holes", "40", "--storage-compact-rate", "50MiB", "--scrub-rate", "60MiB",
 	}}
 }
