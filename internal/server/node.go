@@ -74,7 +74,8 @@ func newNode(cfg config.Config, opts Options, d *data, s *stores, id identity, c
 		Meta: s.rows, Targets: sinks, Owner: rand.Text(), Now: opts.Now, Log: opts.Log,
 		Retention: cfg.Notify.Retention, Removed: func(m moraine.Message) { n.metrics.Removed(m) },
 	})
-	n.scrub = newScrubDesk(cfg, opts, s.rows, s.blobs, s.audit, n.mend)
+	n.scrub = newScrubDesk(cfg, opts, s.rows, s.blobs, s.audit, n.mend, id.root.Account)
+	n.scrub.wake = n.notify.Wake
 	n.compaction = newCompaction(cfg.Storage.Compact, opts, s.rows, s.blobs, n.scrub.scrub.Suspect)
 	n.fixity = newFixityDesk(cfg, opts, d, s.rows, id.root.Account)
 	n.jobs = job.New(job.Config{
