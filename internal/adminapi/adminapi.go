@@ -31,6 +31,8 @@ type Config struct {
 	Clock *Clock
 	// Scrub is what operators may ask of the reading of everything. Zero: nothing.
 	Scrub *Scrub
+	// Compact is what operators may ask of the emptying of packs. Zero: nothing.
+	Compact *Compact
 	// Fixity is what operators may ask for auditors. Zero: nothing.
 	Fixity *Fixity
 	// Encryption is what operators may ask of the keys. Zero: nothing.
@@ -83,6 +85,9 @@ func New(cfg Config) http.Handler {
 	}
 	if cfg.Scrub != nil {
 		cfg.Scrub.register(mux)
+	}
+	if cfg.Compact != nil {
+		cfg.Compact.register(mux)
 	}
 	if cfg.Fixity != nil {
 		cfg.Fixity.register(mux, cfg.Log)

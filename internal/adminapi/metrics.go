@@ -22,6 +22,7 @@ type Sources struct {
 	Census  func(context.Context) (Census, error)
 	Clock   func() clock.Status
 	Scrub   func(context.Context) (ScrubReply, error)
+	Compact func() CompactReply
 	Version string // of the program
 }
 
@@ -82,7 +83,7 @@ func NewMetrics(src Sources) *Metrics {
 	})
 	build.Set(1)
 	m.registry.MustRegister(
-		m.requests, m.bytesIn, m.bytesOut, m.seconds, m.removed, m.findings, build, newGauges(src), newClockGauges(src), newScrubGauges(src),
+		m.requests, m.bytesIn, m.bytesOut, m.seconds, m.removed, m.findings, build, newGauges(src), newClockGauges(src), newScrubGauges(src), newCompactGauges(src),
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	)
 	if src.Mirror != nil {

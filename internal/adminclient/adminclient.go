@@ -103,6 +103,18 @@ func (c *Client) Migrate(ctx context.Context, o adminapi.MigrateOrder) (adminapi
 	return out, c.askWithin(ctx, http.MethodPost, adminapi.MigratePath, o, &out)
 }
 
+// Compact asks how the emptying of packs stands.
+func (c *Client) Compact(ctx context.Context) (adminapi.CompactReply, error) {
+	var out adminapi.CompactReply
+	return out, c.ask(ctx, http.MethodGet, adminapi.CompactPath, nil, &out)
+}
+
+// StartCompact has a pass begin now, or after the one under way.
+func (c *Client) StartCompact(ctx context.Context) (adminapi.CompactReply, error) {
+	var out adminapi.CompactReply
+	return out, c.ask(ctx, http.MethodPost, adminapi.CompactStartPath, struct{}{}, &out)
+}
+
 // Encryption asks how the keys of encrypted archives stand.
 func (c *Client) Encryption(ctx context.Context) (adminapi.EncryptionReply, error) {
 	var out adminapi.EncryptionReply

@@ -77,21 +77,3 @@ not be finished.`),
 	}
 	return cmd
 }
-
-func newPack(e *env) *cobra.Command {
-	parent := &cobra.Command{Use: "pack", Short: "Look into packs", Args: cobra.NoArgs}
-	parent.AddCommand(&cobra.Command{
-		Use:   "dump FILE...",
-		Short: "Print the records of pack files",
-		Args:  cobra.MinimumNArgs(1),
-		RunE: func(cmd *cobra.Command, files []string) error {
-			for _, name := range files {
-				if err := server.DumpPack(cmd.Context(), name, e.stdout); err != nil {
-					return &exit{exitFailed, err}
-				}
-			}
-			return nil
-		},
-	})
-	return parent
-}

@@ -51,7 +51,8 @@ type Allocator interface {
 }
 
 // Puncher is a File that can give back the space of a range, which then reads
-// as zeros. The size stays.
+// as zeros. The size stays. A file system that cannot do that keeps the range as it
+// is; the error answers to errors.Is with errors.ErrUnsupported.
 type Puncher interface {
 	Punch(off, n int64) error
 }
@@ -103,12 +104,13 @@ func Allocate(f File, off, n int64) error {
 	return nil
 }
 
-// Punch gives back the space of a range if f can.
+// Punch gives back the space of a range if f can, else the error answers to
+// errors.Is with errors.ErrUnsupported.
 func Punch(f File, off, n int64) error {
 	if p, ok := f.(Puncher); ok {
 		return p.Punch(off, n)
 	}
-	return nil
+	return errors.ErrUnsupported
 }
 
 // WillRead announces a read if f can make use of it.

@@ -30,25 +30,26 @@ import (
 
 // node is the services and surfaces of a server.
 type node struct {
-	accounts *account.Service
-	vaults   *vault.Service
-	jobs     *job.Service
-	notify   *notify.Service
-	mend     *mend.Service // nil without a mirror
-	scrub    *scrubDesk
-	fixity   *fixityDesk
-	metrics  *adminapi.Metrics
-	audit    *audit.Log       // nil for none
-	throttle *access.Throttle // nil for none
-	replays  *sigv4.Replays   // nil for none
-	tooMany  func(r *http.Request, unknown bool) bool
-	mirror   func() adminapi.Mirror // nil for none
-	api      http.Handler
-	clock    *clock.Clock
-	keys     *blobkeys.Service
-	mover    *mover
-	process  string      // what the lock of the data directory says about this process
-	ready    atomic.Bool // requests are taken
+	accounts   *account.Service
+	vaults     *vault.Service
+	jobs       *job.Service
+	notify     *notify.Service
+	mend       *mend.Service // nil without a mirror
+	scrub      *scrubDesk
+	compaction *mend.Compaction // empties packs that are mostly of deleted archives
+	fixity     *fixityDesk
+	metrics    *adminapi.Metrics
+	audit      *audit.Log       // nil for none
+	throttle   *access.Throttle // nil for none
+	replays    *sigv4.Replays   // nil for none
+	tooMany    func(r *http.Request, unknown bool) bool
+	mirror     func() adminapi.Mirror // nil for none
+	api        http.Handler
+	clock      *clock.Clock
+	keys       *blobkeys.Service
+	mover      *mover
+	process    string      // what the lock of the data directory says about this process
+	ready      atomic.Bool // requests are taken
 
 	hindrance hindrance // of test mode
 	log       *slog.Logger
@@ -75,7 +76,9 @@ func newNode(cfg config.Config, opts Options, d *data, s *stores, id identity, c
 		Meta: s.rows, Targets: sinks, Owner: rand.Text(), Now: opts.Now, Log: opts.Log,
 		Retention: cfg.Notify.Retention, Removed: func(m moraine.Message) { n.metrics.Removed(m) },
 	})
-	n.scrub = newScrubDesk(cfg, opts, s.rows, s.blobs, s.audit, n.mend)
+	n.scrub = newScrubDesk(cfg, opts, s.rows, s.blobs, s.audit, n.mend, id.root.Account)
+	n.scrub.wake = n.notify.Wake
+	n.compaction = newCompaction(cfg.Storage.Compact, opts, s.rows, s.blobs, n.scrub.scrub.Suspect)
 	n.fixity = newFixityDesk(cfg, opts, d, s.rows, id.root.Account)
 	n.jobs = job.New(job.Config{
 		Meta: s.rows, Blobs: s.blobs, Pending: pending, Access: authority, Now: opts.Now, Log: opts.Log,
@@ -92,6 +95,7 @@ func newNode(cfg config.Config, opts Options, d *data, s *stores, id identity, c
 		Census:   func(ctx context.Context) (adminapi.Census, error) { return census(ctx, s.rows) },
 		Clock:    clk.Status,
 		Scrub:    n.scrub.status,
+		Compact:  func() adminapi.CompactReply { return compactReply(n.compaction, cfg.Storage.Compact) },
 		Version:  opts.Version,
 	})
 	n.scrub.count = n.metrics.Found
@@ -205,6 +209,7 @@ func (n *node) adminHandler(cfg config.Config) http.Handler {
 		Metrics: n.metrics, Ready: n.readiness, Log: n.log, Mirror: n.mirror, TestMode: n.testMode(cfg),
 		Clock:      &adminapi.Clock{Status: n.clock.Status, Confirm: n.confirm, Process: n.process},
 		Encryption: n.encryption(), Migrate: n.mover.copyBytes, Scrub: n.scrub.admin(), Fixity: n.fixity.admin(),
+		Compact: n.adminCompact(cfg.Storage.Compact),
 	})
 }
 

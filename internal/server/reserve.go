@@ -5,6 +5,7 @@ import (
 	"io"
 
 	"moraine"
+	"moraine/internal/blob"
 	"moraine/internal/blob/mirror"
 	"moraine/internal/blob/pack"
 	"moraine/internal/disk"
@@ -31,12 +32,15 @@ func roomIn(dir string) room {
 }
 
 // check refuses a blob after which little space would be left.
-func (r room) check(size int64) error {
+func (r room) check(size int64) error { return r.leave(size, 1) }
+
+// leave is check with one part in so many of what it demands.
+func (r room) leave(size, part int64) error {
 	free, total, err := r.space()
 	if err != nil {
 		return moraine.Wrap(err, moraine.Unavailable, "storage failed")
 	}
-	if free-size < min(max(total/reserveShare, reserveLeast), reserveMost) {
+	if free-size < min(max(total/reserveShare, reserveLeast), reserveMost)/part {
 		return moraine.Errorf(moraine.Unavailable, "storage is full")
 	}
 	return nil
@@ -69,4 +73,13 @@ func (s reservingPacks) Put(ctx context.Context, id moraine.BlobID, r io.Reader,
 		return "", err
 	}
 	return s.Store.Put(ctx, id, r, size)
+}
+
+// Rewrite implements blob.Compactor. It gives space back, so it may use half of
+// what others leave: on a full disk there is no other way out.
+func (s reservingPacks) Rewrite(ctx context.Context, i blob.Info, at moraine.BlobRef, step func(n int) error) (blob.Mended, error) {
+	if err := s.leave(i.Size, 2); err != nil {
+		return blob.Mended{Ref: i.Ref}, err
+	}
+	return s.Store.Rewrite(ctx, i, at, step)
 }

@@ -27,11 +27,20 @@ type scrubDesk struct {
 	log   *slog.Logger
 	audit *audit.Log             // nil for none
 	count func(adminapi.Finding) // nil for nobody
+	wake  func()                 // for messages that were written; nil for nobody
+}
+
+// tellOf has a server tell scrub.topic of damage. An operator's command tells the
+// operator.
+func (d *scrubDesk) tellOf(c *scrub.Config, cfg config.Config, account moraine.AccountID) {
+	if account != "" {
+		c.Topic, c.Source = cfg.Scrub.Topic, "arn:aws:glacier:"+string(cfg.Region)+":"+string(account)+":vaults/*"
+	}
 }
 
 // newScrubDesk makes the service and its desk. menders is nil where there is no
-// second copy to mend from.
-func newScrubDesk(cfg config.Config, opts Options, rows meta.Store, blobs blob.Store, log *audit.Log, menders *mend.Service) *scrubDesk {
+// second copy to mend from, account is "" where messages are not sent.
+func newScrubDesk(cfg config.Config, opts Options, rows meta.Store, blobs blob.Store, log *audit.Log, menders *mend.Service, account moraine.AccountID) *scrubDesk {
 	d := &scrubDesk{cfg: cfg.Scrub, log: opts.Log, audit: log}
 	c := scrub.Config{
 		Meta: rows, Blobs: blobs, Now: opts.Now, Log: opts.Log,
@@ -40,12 +49,16 @@ func newScrubDesk(cfg config.Config, opts Options, rows meta.Store, blobs blob.S
 	if menders != nil {
 		c.Mend = menders.MendBlob
 	}
+	d.tellOf(&c, cfg, account)
 	d.scrub = scrub.New(c)
 	return d
 }
 
 // found tells of findings in the log, the metrics and the audit log.
 func (d *scrubDesk) found(ctx context.Context, list []scrub.Finding) {
+	if d.wake != nil {
+		d.wake()
+	}
 	owners, err := d.scrub.Owners(ctx, list)
 	if err != nil {
 		// They are told of without the names of their archives.
@@ -233,7 +246,7 @@ func operateScrub[T any](
 				return reply, err
 			}
 		}
-		return stopped(newScrubDesk(cfg, opts, s.rows, s.blobs, s.audit, nil), ctx)
+		return stopped(newScrubDesk(cfg, opts, s.rows, s.blobs, s.audit, nil, ""), ctx)
 	})
 }
 

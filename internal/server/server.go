@@ -160,6 +160,7 @@ func (n *node) run(ctx context.Context, doors *doors, drain time.Duration, opts 
 	parts.Go(func() error { return named("job", n.jobs.Run(failed)) })
 	parts.Go(func() error { return named("notify", n.notify.Run(failed)) })
 	parts.Go(func() error { return named("mend", n.runMend(failed)) })
+	parts.Go(func() error { return named("compaction", n.compaction.Run(failed)) })
 	parts.Go(func() error { return named("scrub", n.scrub.scrub.Run(failed)) })
 	parts.Go(func() error { return named("account", n.accounts.Run(failed)) })
 	parts.Go(func() error { return named("audit", runAudit(failed, n.audit)) })

@@ -91,6 +91,7 @@ type Store struct {
 	bufs    bufferPool
 	cold    coldness // of checks
 	stats   counters
+	holes   atomic.Int32 // one of the punch constants
 
 	appender *appender
 	reaper   *reaper
@@ -107,10 +108,11 @@ type Store struct {
 }
 
 var (
-	_ blob.Store   = (*Store)(nil)
-	_ blob.Walker  = (*Store)(nil)
-	_ blob.Checker = (*Store)(nil)
-	_ blob.Stater  = (*Store)(nil)
+	_ blob.Store     = (*Store)(nil)
+	_ blob.Walker    = (*Store)(nil)
+	_ blob.Checker   = (*Store)(nil)
+	_ blob.Stater    = (*Store)(nil)
+	_ blob.Compactor = (*Store)(nil)
 )
 
 // unsealed is a file in open/.

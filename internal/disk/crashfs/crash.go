@@ -31,6 +31,7 @@ func (f *FS) Crash(keep Keep, rnd *rand.Rand) *FS {
 		}
 	}
 	c := New()
+	c.solid = f.solid
 	for dir := range dirs {
 		if reachable(dirs, dir) {
 			c.dirs[dir], c.durDirs[dir] = true, true

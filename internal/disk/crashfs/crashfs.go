@@ -61,6 +61,7 @@ type FS struct {
 	fault     Fault
 	dead      bool // the power is cut
 	failEvery bool // each operation from failOp on fails
+	solid     bool // files cannot have holes
 }
 
 type inode struct {
@@ -166,6 +167,19 @@ func (f *FS) Limit(n int64) {
 	if n >= 0 {
 		f.capacity = f.used + n/pageSize
 	}
+}
+
+func (f *FS) isSolid() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.solid
+}
+
+// Solid makes it a file system whose files cannot have holes.
+func (f *FS) Solid() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.solid = true
 }
 
 // Used is the number of bytes allocated.

@@ -1,6 +1,7 @@
 package crashfs
 
 import (
+	"errors"
 	"io"
 	"io/fs"
 	"syscall"
@@ -90,6 +91,9 @@ func (h *file) Allocate(off, n int64) error {
 
 // Punch implements disk.Puncher.
 func (h *file) Punch(off, n int64) error {
+	if h.fs.isSolid() {
+		return h.fail("punch", errors.ErrUnsupported)
+	}
 	return h.change("punch", 0, 0, func() {
 		h.ino.do(dataOp{kind: opPunch, off: off, zeros: n})
 		h.fs.release(h.ino, off, off+n)
