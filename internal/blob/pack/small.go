@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"runtime"
 	"sync"
 
 	"moraine"
@@ -157,6 +158,9 @@ func (a *appender) take() []*addition {
 func (a *appender) run() {
 	defer close(a.stopped)
 	for range a.wake {
+		// Those who are about to hand over a record do so first: it shares the
+		// sync.
+		runtime.Gosched()
 		for batch := a.take(); len(batch) > 0; batch = a.take() {
 			err := a.append(batch)
 			for _, add := range batch {
