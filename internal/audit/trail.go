@@ -2,6 +2,7 @@ package audit
 
 import (
 	"errors"
+	"runtime"
 	"sync"
 	"time"
 )
@@ -138,6 +139,7 @@ func (t *trail) await(r *round) error {
 		return r.err
 	default:
 	}
+	runtime.Gosched() // for those who are about to ask for the same
 	t.gather(r)
 	return t.perform() // of r, since its time had not come
 }

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"runtime"
 	"strings"
 	"syscall"
 
@@ -64,6 +65,8 @@ func newServe(e *env) *cobra.Command {
 		if *rebuild != "" && *rebuild != server.Primary && *rebuild != server.Mirror {
 			return &exit{exitUsage, fmt.Errorf("--rebuild is %q; choose primary or mirror", *rebuild)}
 		}
+		ballast := equip(e.environ())
+		defer runtime.KeepAlive(ballast)
 		// SIGHUP must not end the process, whether or not there is something to
 		// reload.
 		reload := make(chan os.Signal, 1)

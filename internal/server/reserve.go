@@ -3,6 +3,8 @@ package server
 import (
 	"context"
 	"io"
+	"sync"
+	"time"
 
 	"moraine"
 	"moraine/internal/blob"
@@ -22,25 +24,59 @@ const (
 // room is the space on the file system of the rows. The rows of a deletion need
 // some before the deletion gives any back, so a file system that blobs could fill
 // to the last block would never get empty again.
+//
+// Where there is plenty it is not asked for each blob: a look that found more
+// than that holds for a moment, or until a share of the surplus is taken.
 type room struct {
 	// space returns the free bytes and the size of the file system.
 	space func() (free, total int64, err error)
+	// elapsed is a clock that nobody can set.
+	elapsed func() time.Duration
+
+	mu     sync.Mutex    // guards what follows
+	until  time.Duration // of elapsed: the last look holds until then
+	credit int64         // bytes that may be stored without another look
 }
 
-func roomIn(dir string) room {
-	return room{space: func() (int64, int64, error) { return disk.Space(dir) }}
+// Bounds of how long one look at the space holds: as long as roomFor, and for a
+// part of the surplus, so that what others write meanwhile does not matter.
+const (
+	roomFor   = 100 * time.Millisecond
+	roomShare = 64
+)
+
+func roomIn(dir string) *room {
+	began := time.Now()
+	return &room{
+		space:   func() (int64, int64, error) { return disk.Space(dir) },
+		elapsed: func() time.Duration { return time.Since(began) },
+	}
 }
 
 // check refuses a blob after which little space would be left.
-func (r room) check(size int64) error { return r.leave(size, 1) }
+func (r *room) check(size int64) error { return r.leave(size, 1) }
 
-// leave is check with one part in so many of what it demands.
-func (r room) leave(size, part int64) error {
+// leave is check with one part in so many of what it demands. What was granted
+// ahead is for those who demand all of it.
+func (r *room) leave(size, part int64) error {
+	now := r.elapsed()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if part == 1 && now < r.until && size <= r.credit {
+		r.credit -= size
+		return nil
+	}
 	free, total, err := r.space()
 	if err != nil {
+		r.until = 0
 		return moraine.Wrap(err, moraine.Unavailable, "storage failed")
 	}
-	if free-size < min(max(total/reserveShare, reserveLeast), reserveMost)/part {
+	surplus := free - size - min(max(total/reserveShare, reserveLeast), reserveMost)/part
+	if part == 1 {
+		r.until, r.credit = now+roomFor, surplus/roomShare
+	}
+	if surplus < 0 {
+		r.until = 0
 		return moraine.Errorf(moraine.Unavailable, "storage is full")
 	}
 	return nil
@@ -49,7 +85,7 @@ func (r room) leave(size, part int64) error {
 // reserving is the store of copies that leaves room for rows.
 type reserving struct {
 	*mirror.Store
-	room
+	*room
 }
 
 // Put implements blob.Store. It refuses before r is read.
@@ -64,7 +100,7 @@ func (s reserving) Put(ctx context.Context, id moraine.BlobID, r io.Reader, size
 // leave room as well.
 type reservingPacks struct {
 	*pack.Store
-	room
+	*room
 }
 
 // Put implements blob.Store.

@@ -75,8 +75,9 @@ func (in *intake) judge() error {
 	if err := in.claims.linear(in.hasher.Linear()); err != nil {
 		return err
 	}
-	tree := in.hasher.Tree().String()
-	if subtle.ConstantTimeCompare([]byte(tree), []byte(strings.ToLower(in.claims.tree))) != 1 {
+	tree := in.hasher.Tree()
+	var claimed moraine.TreeHash
+	if !parseTreeHash(&claimed, in.claims.tree) || subtle.ConstantTimeCompare(tree[:], claimed[:]) != 1 {
 		return moraine.Errorf(moraine.Invalid, "Checksum mismatch: expected %s, computed %s", in.claims.tree, tree)
 	}
 	return io.EOF
@@ -96,6 +97,15 @@ func checkTreeHash(sent string) error {
 		return moraine.Errorf(moraine.Invalid, "Invalid x-amz-sha256-tree-hash: %s", sent)
 	}
 	return nil
+}
+
+// parseTreeHash reads 64 hex digits of either case.
+func parseTreeHash(h *moraine.TreeHash, sent string) bool {
+	if len(sent) != hex.EncodedLen(len(h)) {
+		return false
+	}
+	_, err := hex.Decode(h[:], []byte(sent))
+	return err == nil
 }
 
 func missing(name string) error {

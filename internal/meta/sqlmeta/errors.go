@@ -14,9 +14,12 @@ import (
 // translate gives an error of the engine its kind. Errors that have one keep
 // it.
 func translate(err error) error {
+	if err == nil {
+		return nil
+	}
 	var known *moraine.Error
 	switch {
-	case err == nil, errors.As(err, &known), errors.Is(err, meta.ErrNotFound):
+	case errors.As(err, &known), errors.Is(err, meta.ErrNotFound):
 		return err
 	case errors.Is(err, sql.ErrNoRows):
 		return meta.ErrNotFound

@@ -51,7 +51,13 @@ func dataSource(path string, r role) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	if err := registerVFS(); err != nil {
+		return "", err
+	}
 	q := url.Values{"_defensive": {"1"}, "_dqs": {"0"}, "_error_rc": {"1"}}
+	if vfsName != "" {
+		q.Set("vfs", vfsName)
+	}
 	for _, p := range pragmas {
 		q.Add("_pragma", p)
 	}

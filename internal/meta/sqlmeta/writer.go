@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"runtime"
 	"sync/atomic"
 
 	"moraine"
@@ -202,8 +203,12 @@ func (w *writer) begin() error {
 	return w.ses.run(beginUpdate)
 }
 
-// next returns a request that waits already and fits in the batch, or nil.
+// next returns a request that waits already and fits in the batch, or nil. If
+// none waits it lets those run who are about to ask, once: callers come in
+// groups, whose bytes were synced together, and each batch costs a sync and the
+// pages that all of its members write to.
 func (w *writer) next() *request {
+	yielded := false
 	for len(w.joined) < w.batch {
 		select {
 		case r, ok := <-w.queue:
@@ -214,7 +219,11 @@ func (w *writer) next() *request {
 				return r
 			}
 		default:
-			return nil
+			if yielded {
+				return nil
+			}
+			yielded = true
+			runtime.Gosched()
 		}
 	}
 	return nil
