@@ -62,25 +62,24 @@ type Flusher interface {
 	FlushWait(off, n int64) error
 }
 
-// DirectAlign is what the offset, the length and the address of a direct write
-// must be multiples of.
+// DirectAlign is what the offset, the length and the address of a direct
+// transfer must be multiples of.
 const DirectAlign = 4096
 
-// DirectWriter is a File that can write past the page cache, which spares a
-// copy and leaves the memory to what is read.
-type DirectWriter interface {
-	// WriteDirect writes p at off, or nothing at all and reports false if this
-	// file, p or off does not allow it. Like WriteAt it makes nothing durable.
-	WriteDirect(p []byte, off int64) (bool, error)
+// CachedReader is a File that can tell what of it is in memory.
+type CachedReader interface {
+	// ReadCached reads from offset off what is in memory at once, without
+	// waiting for the disk, and returns how many bytes that are: len(p), or fewer
+	// if what follows is not in memory, or lies behind the end.
+	ReadCached(p []byte, off int64) int
 }
 
-// WriteDirect writes past the page cache if f can, else writes nothing and
-// reports false.
-func WriteDirect(f File, p []byte, off int64) (bool, error) {
-	if d, ok := f.(DirectWriter); ok {
-		return d.WriteDirect(p, off)
+// ReadCached reads what is in memory if f can tell, else nothing.
+func ReadCached(f File, p []byte, off int64) int {
+	if c, ok := f.(CachedReader); ok {
+		return c.ReadCached(p, off)
 	}
-	return false, nil
+	return 0
 }
 
 // Adviser is a File that can be told that a range will be read soon.

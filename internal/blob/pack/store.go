@@ -92,6 +92,8 @@ type Store struct {
 	cold    coldness // of checks
 	stats   counters
 
+	transfers transferPool
+
 	appender *appender
 	reaper   *reaper
 	sealer   *sealer
@@ -163,6 +165,7 @@ func (s *Store) Close() error {
 	s.sealer.stop()
 	s.reaper.stop()
 	s.handles.close()
+	s.transfers.close()
 	return nil
 }
 
