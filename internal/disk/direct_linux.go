@@ -63,11 +63,21 @@ func aligned(p []byte, off int64) bool {
 	return len(p) > 0 && (uint64(off)|uint64(len(p))|uint64(uintptr(unsafe.Pointer(unsafe.SliceData(p)))))%DirectAlign == 0
 }
 
-// ReadCached implements CachedReader.
-func (f *osFile) ReadCached(p []byte, off int64) int {
-	n, err := unix.Preadv2(int(f.Fd()), [][]byte{p}, off, unix.RWF_NOWAIT)
+// Cached implements Prober. A read that must not wait would tell too, but it
+// begins to fetch what is not there.
+func (f *osFile) Cached(off, n int64) (cached int64) {
+	pages, err := unix.Mmap(int(f.Fd()), off, int(n), unix.PROT_READ, unix.MAP_SHARED)
 	if err != nil {
-		return 0 // nothing is there, or it is not told
+		return 0
 	}
-	return n
+	page := int64(os.Getpagesize())
+	resident := make([]byte, (n+page-1)/page)
+	_, _, e := unix.Syscall(unix.SYS_MINCORE, uintptr(unsafe.Pointer(&pages[0])), uintptr(n), uintptr(unsafe.Pointer(&resident[0])))
+	if err := unix.Munmap(pages); err != nil || e != 0 {
+		return 0
+	}
+	for _, r := range resident {
+		cached += int64(r & 1)
+	}
+	return min(cached*page, n)
 }

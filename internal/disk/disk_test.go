@@ -282,9 +282,6 @@ func TestTransfers(t *testing.T) {
 	if _, err := f.ReadAt(got, 0); err != nil || !bytes.Equal(got, want) {
 		t.Errorf("read back: %v, equal %v", err, bytes.Equal(got, want))
 	}
-	if n := disk.ReadCached(f, got, 0); n > 0 && !bytes.Equal(got[:n], want[:n]) {
-		t.Errorf("%d bytes in memory are others", n)
-	}
 	if err := errors.Join(f.Truncate(pages*page-100), f.Sync(), fsys.Rename(filepath.Join(dir, "file"), filepath.Join(dir, "moved"))); err != nil {
 		t.Fatal(err)
 	}
@@ -313,6 +310,34 @@ func TestTransfers(t *testing.T) {
 	}
 	if err := transfers.Close(); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestCached asks for what is in memory of a file that was read, and after its
+// cache was dropped.
+func TestCached(t *testing.T) {
+	t.Parallel()
+	fsys, name := disk.NewOS(), filepath.Join(t.TempDir(), "file")
+	const size = 1<<20 + 100
+	if err := disk.WriteFile(fsys, name, make([]byte, size)); err != nil {
+		t.Fatal(err)
+	}
+	f, err := fsys.Open(name, os.O_RDONLY)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if _, err := f.ReadAt(make([]byte, size), 0); err != nil {
+		t.Fatal(err)
+	}
+	if got := disk.Cached(f, 4096, size-4096); got != size-4096 && runtime.GOOS == "linux" {
+		t.Errorf("%d bytes are in memory, want %d", got, size-4096)
+	}
+	disk.DropCache(f, 0, 0)
+	for range 2 { // asking reads nothing
+		if got := disk.Cached(f, 4096, size-4096); got >= size/2 {
+			t.Errorf("%d bytes are in memory after it was dropped", got)
+		}
 	}
 }
 

@@ -66,18 +66,17 @@ type Flusher interface {
 // transfer must be multiples of.
 const DirectAlign = 4096
 
-// CachedReader is a File that can tell what of it is in memory.
-type CachedReader interface {
-	// ReadCached reads from offset off what is in memory at once, without
-	// waiting for the disk, and returns how many bytes that are: len(p), or fewer
-	// if what follows is not in memory, or lies behind the end.
-	ReadCached(p []byte, off int64) int
+// Prober is a File that can tell how much of a range is in memory, without
+// reading it. The range begins at a multiple of DirectAlign.
+type Prober interface {
+	Cached(off, n int64) int64
 }
 
-// ReadCached reads what is in memory if f can tell, else nothing.
-func ReadCached(f File, p []byte, off int64) int {
-	if c, ok := f.(CachedReader); ok {
-		return c.ReadCached(p, off)
+// Cached is how many of n bytes from offset off are in memory, none if f cannot
+// tell.
+func Cached(f File, off, n int64) int64 {
+	if p, ok := f.(Prober); ok {
+		return p.Cached(off, n)
 	}
 	return 0
 }

@@ -93,6 +93,7 @@ type Store struct {
 	stats   counters
 
 	transfers transferPool
+	passes    passes
 
 	appender *appender
 	reaper   *reaper
