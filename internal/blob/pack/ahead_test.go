@@ -219,6 +219,38 @@ func TestAheadGivesUp(t *testing.T) {
 	allWindowsAreBack(t, s)
 }
 
+// TestBegin begins to read before the first Read, and never reads.
+func TestBegin(t *testing.T) {
+	t.Parallel()
+	s, err := Open(Config{Dir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	const size, off = 3<<20 + 77, 100_000
+	ref, data := putOne(t, s, size)
+	for _, wanted := range []bool{true, false} {
+		dropped(t, s, ref)
+		r, err := s.Open(t.Context(), ref, off, size-off)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.(*reader).Begin()
+		if r.(*reader).ahead == nil && runtime.GOOS == "linux" {
+			t.Error("nothing was begun")
+		}
+		if wanted {
+			if got, err := io.ReadAll(r); err != nil || !bytes.Equal(got, data[off:]) {
+				t.Errorf("read %d bytes, %v", len(got), err)
+			}
+		}
+		if err := r.Close(); err != nil {
+			t.Error(err)
+		}
+		allWindowsAreBack(t, s)
+	}
+}
+
 // TestThirdPass reads a file until it is kept in memory, and again when it is
 // there no more.
 func TestThirdPass(t *testing.T) {

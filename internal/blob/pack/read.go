@@ -8,6 +8,7 @@ import (
 	"io"
 
 	"moraine"
+	"moraine/internal/blob"
 	"moraine/internal/disk"
 	"moraine/internal/treehash"
 )
@@ -148,6 +149,21 @@ type reader struct {
 // tableWindow is how many bytes of the frame table are read at a time: those
 // of 256 MiB of data, so that a disk seldom has to seek for them.
 const tableWindow = 16 << 10
+
+var (
+	_ blob.Lender   = (*reader)(nil)
+	_ blob.Beginner = (*reader)(nil)
+)
+
+// Begin implements blob.Beginner.
+func (r *reader) Begin() {
+	from := roundDown(r.pos, frameSize)
+	if r.ahead = r.goAhead(from); r.ahead == nil {
+		return
+	}
+	// The sums of its frames lie elsewhere.
+	disk.WillRead(r.f.File, r.at.tableAt()+from/frameSize*frameCRCSize, min(tableWindow, r.at.tableEnd()-r.at.tableAt()))
+}
 
 func (r *reader) Read(p []byte) (n int, err error) {
 	if len(p) == 0 {
