@@ -151,21 +151,15 @@ func (w *largeWriter) feed(ctx context.Context, r io.Reader, size int64) ([]tree
 		if err != nil {
 			return nil, err
 		}
-		n := min(left, w.chunk)
-		read := blob.ReadFull
-		if n == left {
-			read = blob.ReadLast
-		}
-		if err := read(r, buf[:n]); err != nil {
+		p := buf[:min(left, w.chunk)]
+		left -= int64(len(p))
+		if err := w.fill(r, p, left == 0); err != nil {
 			return nil, err
 		}
-		// What was just read is still in the processor's cache.
 		if !digested {
-			leaves = append(leaves, treehash.Leaf(buf[:n]))
+			leaves = append(leaves, treehash.Leaf(p))
 		}
-		w.tail.addFrames(buf[:n])
-		left -= n
-		if err := w.write(buf[:n]); err != nil {
+		if err := w.write(p); err != nil {
 			return nil, unavailable(err)
 		}
 	}
@@ -175,6 +169,24 @@ func (w *largeWriter) feed(ctx context.Context, r io.Reader, size int64) ([]tree
 		}
 	}
 	return leaves, nil
+}
+
+// fill reads p frame by frame: one that was just read, and hashed by a reader
+// that hashes, is still in the processor's cache when its checksum is computed.
+func (w *largeWriter) fill(r io.Reader, p []byte, last bool) error {
+	for len(p) > 0 {
+		frame := p[:min(len(p), frameSize)]
+		p = p[len(frame):]
+		read := blob.ReadFull
+		if last && len(p) == 0 {
+			read = blob.ReadLast
+		}
+		if err := read(r, frame); err != nil {
+			return err
+		}
+		w.tail.addFrames(frame)
+	}
+	return nil
 }
 
 // buffer returns the last of the free buffers, where it stays, or makes one
