@@ -270,7 +270,11 @@ func (r *reader) goAhead(from int64) *ahead {
 	}
 	off, n := r.at.dataAt()+from, min(left, probeStretch)
 	r.probed = from + n
-	if disk.Cached(r.f.File, off, n) >= n/2 {
+	// In the middle, since headers and tables were read at the ends, and what
+	// lies beside them with them.
+	middle := off + roundDown((n-probeSize)/2, disk.DirectAlign)
+	if disk.Cached(r.f.File, middle, probeSize) >= probeSize/2 {
+		r.announced = off + n
 		return nil
 	}
 	r.long = false
@@ -280,8 +284,11 @@ func (r *reader) goAhead(from int64) *ahead {
 	return r.s.newAhead(r.f, off, off+left)
 }
 
-// probeStretch is how much of a range is looked for in memory at a time.
-const probeStretch = 16 << 20
+// probeSize is how much of each probeStretch of a range is looked for in memory.
+const (
+	probeSize    = aheadMin
+	probeStretch = 16 << 20
+)
 
 // check compares frames, of which the first has that number, with the table.
 func (r *reader) check(p []byte, first int64) error {
