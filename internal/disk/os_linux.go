@@ -72,3 +72,6 @@ func retry(call func() error) error {
 		}
 	}
 }
+
+// adviseLarge asks for large pages. It is advice: an error changes nothing.
+func adviseLarge(p []byte) { _ = unix.Madvise(p, unix.MADV_HUGEPAGE) }

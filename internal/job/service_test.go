@@ -26,7 +26,7 @@ import (
 // clock that tests move. The engine runs only inside until.
 type house struct {
 	*job.Service
-	t      *testing.T
+	t      testing.TB
 	vaults *vault.Service
 	rows   meta.Store
 	blobs  *damagedStore
@@ -35,7 +35,7 @@ type house struct {
 	clock  *housetest.Clock
 }
 
-func newHouse(t *testing.T, change func(*job.Config)) *house {
+func newHouse(t testing.TB, change func(*job.Config)) *house {
 	t.Helper()
 	rows := housetest.Rows(t)
 	h := &house{

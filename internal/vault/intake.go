@@ -37,8 +37,8 @@ func newIntake(body io.Reader, c claims) *intake {
 	return &intake{body: body, claims: c, hasher: treehash.NewHasher()}
 }
 
-// Read fills p as far as the body goes, so that the hash works on whole leaves
-// when the store reads whole leaves.
+// Read fills p as far as the body goes, so that the hash works on pieces as
+// large as those the store reads.
 func (in *intake) Read(p []byte) (int, error) {
 	if in.verdict != nil {
 		return 0, in.verdict

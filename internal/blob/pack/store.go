@@ -93,6 +93,9 @@ type Store struct {
 	stats   counters
 	holes   atomic.Int32 // one of the punch constants
 
+	transfers transferPool
+	passes    passes
+
 	appender *appender
 	reaper   *reaper
 	sealer   *sealer
@@ -165,6 +168,7 @@ func (s *Store) Close() error {
 	s.sealer.stop()
 	s.reaper.stop()
 	s.handles.close()
+	s.transfers.close()
 	return nil
 }
 
