@@ -45,12 +45,9 @@ type chunk struct {
 	text []byte
 }
 
-// Bounds of the time that a write waits for more lines: a share of what the
-// last one took.
-const (
-	gatherShare = 4
-	gatherMax   = 2 * time.Millisecond
-)
+// gatherMax bounds the time that a write waits for more lines, which is no
+// longer than the last one took.
+const gatherMax = 2 * time.Millisecond
 
 // round is a write to come, and those who wait for it.
 type round struct {
@@ -146,8 +143,7 @@ func (t *trail) await(r *round) error {
 
 // gather waits a moment for as many callers as lately waited together: those who
 // were served by one sync, here or of the rows, come back at about the same time
-// and shall share the next one. The moment is a fraction of what a sync takes.
-// The turn is held.
+// and shall share the next one. The turn is held.
 func (t *trail) gather(r *round) {
 	t.mu.Lock()
 	if r.callers >= t.expected {
@@ -156,7 +152,7 @@ func (t *trail) gather(r *round) {
 	}
 	r.want, r.full = t.expected, make(chan struct{})
 	t.mu.Unlock()
-	moment := time.NewTimer(min(t.took/gatherShare, gatherMax))
+	moment := time.NewTimer(min(t.took, gatherMax))
 	defer moment.Stop()
 	select {
 	case <-r.full:

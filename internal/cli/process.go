@@ -24,7 +24,7 @@ func equip(environ []string) (ballast []byte) {
 	if n := runtime.GOMAXPROCS(0); !isSet(environ, "GOMAXPROCS") {
 		runtime.GOMAXPROCS(n + processorsMore)
 	}
-	if isSet(environ, "GOGC") {
+	if isSet(environ, "GOGC") || isSet(environ, "GOMEMLIMIT") {
 		return nil
 	}
 	return make([]byte, headStart)

@@ -6,6 +6,7 @@ import (
 	"io"
 	"runtime"
 	"sync"
+	"time"
 
 	"moraine"
 	"moraine/internal/blob"
@@ -104,10 +105,14 @@ const (
 type appender struct {
 	s *Store
 
-	mu      sync.Mutex // guards waiting and closed
+	mu      sync.Mutex // guards waiting and want
 	waiting []*addition
+	want    int           // how many the appender waits for; fewer do not wake it
 	wake    chan struct{} // holds at most one value; closed to stop
 	stopped chan struct{}
+
+	expected int           // records of a batch
+	took     time.Duration // the last batch
 
 	cur   *current // nil before the first record and between packs
 	stage []byte   // stageSize bytes, nil before the first batch
@@ -133,15 +138,48 @@ func newAppender(s *Store) *appender {
 func (a *appender) queue(add *addition) {
 	a.mu.Lock()
 	a.waiting = append(a.waiting, add)
+	enough := len(a.waiting) >= a.want
 	a.mu.Unlock()
+	if !enough {
+		return
+	}
 	select {
 	case a.wake <- struct{}{}:
 	default: // it will look
 	}
 }
 
+// gatherMax bounds the time for which a batch waits for more records.
+const gatherMax = 2 * time.Millisecond
+
+// gather waits a moment for as many records as lately came together, for no
+// longer than the last batch took. Those who were served by one sync come back at
+// about the same time and shall share the next one. A lone record never waits.
+func (a *appender) gather() {
+	// Those who are about to hand over a record do so first.
+	runtime.Gosched()
+	a.mu.Lock()
+	n := len(a.waiting)
+	if n == 0 || n >= a.expected {
+		a.mu.Unlock()
+		return
+	}
+	a.want = a.expected
+	a.mu.Unlock()
+	moment := time.NewTimer(min(a.took, gatherMax))
+	defer moment.Stop()
+	select {
+	case <-a.wake: // there are enough, or it is the end
+	case <-moment.C:
+	}
+	a.mu.Lock()
+	a.want = 0
+	a.mu.Unlock()
+}
+
 // take removes the next batch from the queue.
 func (a *appender) take() []*addition {
+	a.gather()
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	n, size := 0, 0
@@ -160,11 +198,11 @@ func (a *appender) take() []*addition {
 func (a *appender) run() {
 	defer close(a.stopped)
 	for range a.wake {
-		// Those who are about to hand over a record do so first: it shares the
-		// sync.
-		runtime.Gosched()
 		for batch := a.take(); len(batch) > 0; batch = a.take() {
+			began := time.Now()
 			err := a.append(batch)
+			a.took = time.Since(began)
+			a.expected = max(len(batch), a.expected*3/4)
 			for _, add := range batch {
 				add.done <- err
 			}

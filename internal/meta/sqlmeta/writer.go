@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"runtime"
 	"sync/atomic"
+	"time"
 
 	"moraine"
 	"moraine/internal/meta"
@@ -31,6 +32,7 @@ type writer struct {
 
 	ses    *session      // owned by run; nil after it broke
 	joined []*request    // owned by run: who awaits the commit
+	pace   pace          // owned by run
 	count  atomic.Uint64 // commits so far
 	// commit ends the transaction of a batch. Tests put a failing one here.
 	commit func(*session) error
@@ -169,7 +171,9 @@ func (w *writer) doBatch(first *request) {
 	// told otherwise. After: the log is synced, and recovery keeps every row of
 	// the batch. If it fails it is open which of the two the disk holds.
 	w.count.Add(1)
+	began := time.Now()
 	err = w.commit(w.ses)
+	w.pace.note(len(w.joined), time.Since(began))
 	if open := translate(err); err != nil && !moraine.IsKind(open, moraine.Unavailable) {
 		// Whatever the engine says of it, the outcome is open, and callers must
 		// not take it for a refusal.
@@ -180,6 +184,7 @@ func (w *writer) doBatch(first *request) {
 
 // fill gives turns until nobody waits, the batch is full, or one spoils it.
 func (w *writer) fill(first *request) (clean bool, err error) {
+	defer w.pace.end()
 	for r := first; r != nil; r = w.next() {
 		w.joined = append(w.joined, r)
 		if clean, err = w.turn(r); err != nil || !clean {
@@ -204,26 +209,36 @@ func (w *writer) begin() error {
 }
 
 // next returns a request that waits already and fits in the batch, or nil. If
-// none waits it lets those run who are about to ask, once: callers come in
-// groups, whose bytes were synced together, and each batch costs a sync and the
-// pages that all of its members write to.
+// none waits it lets those run who are about to ask, and then waits a moment for
+// as many as lately came together: callers come in groups, whose bytes were
+// synced together, and each batch costs a sync and the pages that all of its
+// members write to.
 func (w *writer) next() *request {
-	yielded := false
-	for len(w.joined) < w.batch {
+	for yielded := false; len(w.joined) < w.batch; {
+		var r *request
+		open := true
 		select {
-		case r, ok := <-w.queue:
-			if !ok {
-				return nil
-			}
-			if r.state.CompareAndSwap(requestWaits, requestTaken) {
-				return r
-			}
+		case r, open = <-w.queue:
 		default:
-			if yielded {
+			if !yielded {
+				yielded = true
+				runtime.Gosched()
+				continue
+			}
+			if len(w.joined) >= w.pace.expected {
 				return nil
 			}
-			yielded = true
-			runtime.Gosched()
+			select {
+			case r, open = <-w.queue:
+			case <-w.pace.moment():
+				return nil
+			}
+		}
+		if !open {
+			return nil
+		}
+		if r.state.CompareAndSwap(requestWaits, requestTaken) {
+			return r
 		}
 	}
 	return nil
