@@ -34,6 +34,22 @@ type Transferer interface {
 	StartWrite(t *Transfers, p []byte, off int64) (bool, error)
 }
 
+// DirectWriter is a File that can write past the page cache and wait for it.
+type DirectWriter interface {
+	// WriteDirect writes p at off, or nothing at all and reports false if this
+	// file, p or off does not allow it. Like WriteAt it makes nothing durable.
+	WriteDirect(p []byte, off int64) (bool, error)
+}
+
+// WriteDirect writes past the page cache if f can, else writes nothing and
+// reports false. It is for who has nothing else to do meanwhile.
+func WriteDirect(f File, p []byte, off int64) (bool, error) {
+	if d, ok := f.(DirectWriter); ok {
+		return d.WriteDirect(p, off)
+	}
+	return false, nil
+}
+
 // NewTransfers makes room for so many transfers at the same time.
 func NewTransfers(most int) *Transfers {
 	t := &Transfers{slots: make([]slot, most)}

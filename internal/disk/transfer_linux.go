@@ -115,6 +115,27 @@ func (f *osFile) StartWrite(t *Transfers, p []byte, off int64) (bool, error) {
 	return f.start(t, &f.directWrite, opWrite, p, off)
 }
 
+// WriteDirect implements DirectWriter.
+func (f *osFile) WriteDirect(p []byte, off int64) (bool, error) {
+	d := &f.directWrite
+	if !aligned(p, off) || d.off.Load() {
+		return false, nil
+	}
+	direct := d.open(f.File, os.O_WRONLY)
+	if direct == nil {
+		return false, nil
+	}
+	n, err := direct.WriteAt(p, off)
+	if n == 0 && errors.Is(err, unix.EINVAL) {
+		d.off.Store(true) // it wants a coarser alignment than ours
+		return false, nil
+	}
+	if err == nil && n < len(p) {
+		err = io.ErrShortWrite
+	}
+	return true, err
+}
+
 func (f *osFile) start(t *Transfers, d *directFile, opcode uint16, p []byte, off int64) (bool, error) {
 	if !aligned(p, off) || t.full() || d.off.Load() {
 		return false, nil
