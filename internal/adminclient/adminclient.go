@@ -78,6 +78,12 @@ func (c *Client) StartScrub(ctx context.Context) (adminapi.ScrubReply, error) {
 	return out, c.ask(ctx, http.MethodPost, adminapi.ScrubStartPath, struct{}{}, &out)
 }
 
+// ScrubVault has the archives of a vault read, however long that takes.
+func (c *Client) ScrubVault(ctx context.Context, q adminapi.VaultQuery) (adminapi.ScrubPass, error) {
+	var out adminapi.ScrubPass
+	return out, c.patient().ask(ctx, http.MethodPost, adminapi.ScrubVaultPath, q, &out)
+}
+
 // FailedScrub lists what is quarantined.
 func (c *Client) FailedScrub(ctx context.Context) (adminapi.FailedReply, error) {
 	var out adminapi.FailedReply

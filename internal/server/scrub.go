@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"moraine"
+	"moraine/internal/account"
 	"moraine/internal/adminapi"
 	"moraine/internal/adminclient"
 	"moraine/internal/audit"
@@ -24,32 +25,28 @@ import (
 type scrubDesk struct {
 	scrub *scrub.Service
 	cfg   config.Scrub
+	now   func() time.Time
 	log   *slog.Logger
 	audit *audit.Log             // nil for none
 	count func(adminapi.Finding) // nil for nobody
 	wake  func()                 // for messages that were written; nil for nobody
-}
 
-// tellOf has a server tell scrub.topic of damage. An operator's command tells the
-// operator.
-func (d *scrubDesk) tellOf(c *scrub.Config, cfg config.Config, account moraine.AccountID) {
-	if account != "" {
-		c.Topic, c.Source = cfg.Scrub.Topic, "arn:aws:glacier:"+string(cfg.Region)+":"+string(account)+":vaults/*"
-	}
+	account moraine.AccountID // whose vaults are meant by their names alone
+	region  moraine.Region
 }
 
 // newScrubDesk makes the service and its desk. menders is nil where there is no
-// second copy to mend from, account is "" where messages are not sent.
-func newScrubDesk(cfg config.Config, opts Options, rows meta.Store, blobs blob.Store, log *audit.Log, menders *mend.Service, account moraine.AccountID) *scrubDesk {
-	d := &scrubDesk{cfg: cfg.Scrub, log: opts.Log, audit: log}
+// second copy to mend from.
+func newScrubDesk(cfg config.Config, opts Options, rows meta.Store, blobs blob.Store, log *audit.Log, menders *mend.Service, owner moraine.AccountID) *scrubDesk {
+	d := &scrubDesk{cfg: cfg.Scrub, now: opts.Now, account: owner, region: cfg.Region, log: opts.Log, audit: log}
 	c := scrub.Config{
 		Meta: rows, Blobs: blobs, Now: opts.Now, Log: opts.Log,
 		Period: cfg.Scrub.Period, Rate: cfg.Scrub.Rate, Found: d.found,
+		Topic: cfg.Scrub.Topic, Source: moraine.VaultARN(cfg.Region, owner, "*"),
 	}
 	if menders != nil {
 		c.Mend = menders.MendBlob
 	}
-	d.tellOf(&c, cfg, account)
 	d.scrub = scrub.New(c)
 	return d
 }
@@ -117,7 +114,7 @@ func failedItem(f *scrub.Failed) adminapi.FailedItem {
 
 // admin is the desk for the admin listener.
 func (d *scrubDesk) admin() *adminapi.Scrub {
-	return &adminapi.Scrub{Status: d.status, Start: d.start, Failed: d.failed, Release: d.release, Discard: d.discard}
+	return &adminapi.Scrub{Status: d.status, Start: d.start, Failed: d.failed, Release: d.release, Discard: d.discard, Vault: d.vault}
 }
 
 func (d *scrubDesk) status(ctx context.Context) (adminapi.ScrubReply, error) {
@@ -177,6 +174,20 @@ func (d *scrubDesk) release(ctx context.Context, name string) (r adminapi.Releas
 	return r, err
 }
 
+// vault reads the archives of one vault now.
+func (d *scrubDesk) vault(ctx context.Context, q adminapi.VaultQuery) (adminapi.ScrubPass, error) {
+	owner, region := moraine.AccountID(q.Account), moraine.Region(q.Region)
+	if owner == "" {
+		owner = d.account
+	}
+	if region == "" {
+		region = d.region
+	}
+	began := d.now().UTC()
+	found, err := d.scrub.CheckVault(ctx, owner, region, moraine.VaultName(q.Vault))
+	return *scrubPass(began, d.now().UTC(), found), err
+}
+
 func (d *scrubDesk) discard(ctx context.Context, name string) (adminapi.DiscardReply, error) {
 	n, err := d.scrub.Discard(ctx, name)
 	if err != nil {
@@ -203,6 +214,15 @@ func StartScrub(ctx context.Context, cfg config.Config, opts Options) (adminapi.
 		}
 		return d.status(ctx)
 	})
+}
+
+// ScrubVault reads every archive of a vault, however long that takes.
+func ScrubVault(ctx context.Context, cfg config.Config, opts Options, q adminapi.VaultQuery) (adminapi.ScrubPass, error) {
+	return operateScrub(ctx, cfg, opts, true,
+		func(c *adminclient.Client, ctx context.Context) (adminapi.ScrubPass, error) {
+			return c.ScrubVault(ctx, q)
+		},
+		func(d *scrubDesk, ctx context.Context) (adminapi.ScrubPass, error) { return d.vault(ctx, q) })
 }
 
 // FailedScrub lists what is quarantined.
@@ -246,7 +266,11 @@ func operateScrub[T any](
 				return reply, err
 			}
 		}
-		return stopped(newScrubDesk(cfg, opts, s.rows, s.blobs, s.audit, nil, ""), ctx)
+		owner, err := d.settleAccount(cfg.Root.Account, account.Generate())
+		if err != nil {
+			return reply, err
+		}
+		return stopped(newScrubDesk(cfg, opts, s.rows, s.blobs, s.audit, nil, owner), ctx)
 	})
 }
 
