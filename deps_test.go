@@ -22,9 +22,9 @@ var floors = [][]string{
 	{"internal/treehash", "internal/arn", "internal/sigv4", "internal/disk", "internal/clock", "internal/egress", "internal/peer"}, // leaves: the standard library
 	{"internal/policy"}, // a leaf that also knows names of resources
 	{"."},               // nouns
-	{"internal/blob", "internal/meta", "internal/fixity"},                                                                                             // ports, and a format
-	{"internal/blob/blobtest", "internal/blob/mem", "internal/meta/metatest", "internal/meta/mem", "internal/disk/crashfs"},                           // their suites and references
-	{"internal/blob/pack", "internal/blob/mirror", "internal/meta/sqlmeta", "internal/notify/webhook", "internal/notify/sns", "internal/notify/nats"}, // adapters
+	{"internal/blob", "internal/meta", "internal/fixity"},                                                                                                                 // ports, and a format
+	{"internal/blob/blobtest", "internal/blob/mem", "internal/meta/metatest", "internal/meta/mem", "internal/disk/crashfs"},                                               // their suites and references
+	{"internal/blob/pack", "internal/blob/s3", "internal/blob/mirror", "internal/meta/sqlmeta", "internal/notify/webhook", "internal/notify/sns", "internal/notify/nats"}, // adapters
 	{"internal/housetest"},                         // what tests of services stand on
 	{"internal/access"},                            // services, the one every other asks first
 	{"internal/audit", "internal/audit/audittest"}, // the record of who did what, in files; and what tests read of it
@@ -41,6 +41,7 @@ var floors = [][]string{
 var only = map[string][]string{
 	// The assembly alone knows which adapters stand behind the ports.
 	"internal/blob/pack":      {"internal/server"},
+	"internal/blob/s3":        {"internal/server"},
 	"internal/blob/mirror":    {"internal/server"},
 	"internal/meta/sqlmeta":   {"internal/server", "internal/housetest"},
 	"internal/notify/webhook": {"internal/server"},
