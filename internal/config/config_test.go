@@ -45,7 +45,7 @@ func TestDefaults(t *testing.T) {
 	}
 	want := config.Config{
 		Listen: "127.0.0.1:8080", Data: "./moraine-data",
-		Storage: config.Storage{MirrorAck: "both", MirrorRate: 100 << 20},
+		Storage: config.Storage{MirrorAck: "both", MirrorRate: 100 << 20, Bucket: config.Bucket{Linger: 3 * time.Millisecond}},
 		Region:  "us-east-1", Regions: []moraine.Region{"us-east-1"},
 		DrainTimeout: 30 * time.Second,
 		Log:          config.Log{Format: "text", Level: slog.LevelInfo},

@@ -20,8 +20,10 @@ import (
 // Fsck says which data directory to check, and how.
 type Fsck struct {
 	Data    string
-	Mirror  string // directory of the second copies; "" if there are none, or to leave them out
-	Rebuild bool   // mend references that lead nowhere from what the packs say
+	Blobs   string        // the bucket of the first copies; "" for packs in the data directory
+	Mirror  string        // directory or bucket of the second copies; "" if there are none, or to leave them out
+	Bucket  config.Bucket // how buckets are reached
+	Rebuild bool          // mend references that lead nowhere from what the packs say
 	// WithoutKeys checks of encrypted blobs only what is stored, and not what it
 	// decrypts to. Not with Rebuild.
 	WithoutKeys bool
@@ -105,7 +107,7 @@ func (f Fsck) Run(ctx context.Context) (res FsckResult, err error) {
 		return res, err
 	}
 	defer func() { err = errors.Join(err, d.Close()) }()
-	s, err := d.openStores(ctx, f.Log, storageWanted{mirror: f.Mirror, check: true})
+	s, err := d.openStores(ctx, f.Log, storageWanted{blobs: f.Blobs, bucket: f.Bucket, mirror: f.Mirror, check: true})
 	if err != nil {
 		return res, err
 	}

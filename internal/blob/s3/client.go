@@ -47,6 +47,7 @@ const (
 // bucket makes requests about the objects of one prefix. Keys are without it.
 type bucket struct {
 	api    *awss3.Client
+	http   *http.Client
 	name   string
 	prefix string // "" or with a slash at the end
 	sse    types.ServerSideEncryption
@@ -81,6 +82,7 @@ func newBucket(ctx context.Context, cfg *Config) (*bucket, error) {
 	if delay == 0 {
 		delay = retryDelayMax
 	}
+	client := &http.Client{Transport: transport}
 	api := awss3.NewFromConfig(shared, func(o *awss3.Options) {
 		if cfg.Endpoint != "" {
 			o.BaseEndpoint = aws.String(cfg.Endpoint)
@@ -89,7 +91,7 @@ func newBucket(ctx context.Context, cfg *Config) (*bucket, error) {
 			o.Region = "us-east-1"
 		}
 		o.UsePathStyle = cfg.PathStyle
-		o.HTTPClient = &http.Client{Transport: transport}
+		o.HTTPClient = client
 		// Checksums are given by us, for each request that has a body. Those that
 		// the client adds by itself are not understood by every store.
 		o.RequestChecksumCalculation = aws.RequestChecksumCalculationWhenRequired
@@ -102,7 +104,7 @@ func newBucket(ctx context.Context, cfg *Config) (*bucket, error) {
 			r.Retryables = append([]retry.IsErrorRetryable{retry.IsErrorRetryableFunc(retryable)}, r.Retryables...)
 		})
 	})
-	b := &bucket{api: api, name: cfg.Bucket, prefix: cfg.Prefix, class: types.StorageClass(cfg.Class), conditional: true}
+	b := &bucket{api: api, http: client, name: cfg.Bucket, prefix: cfg.Prefix, class: types.StorageClass(cfg.Class), conditional: true}
 	if b.prefix != "" {
 		b.prefix = strings.TrimSuffix(b.prefix, "/") + "/"
 	}
@@ -351,6 +353,7 @@ type lister struct {
 	b      *bucket
 	dir    string
 	page   []listed
+	whole  bool // keys are shown with dir
 	token  *string
 	ended  bool
 	asking time.Time // by the clock of the store, when the first page was asked for
@@ -391,6 +394,9 @@ func (l *lister) more(ctx context.Context) error {
 	}
 	for _, o := range out.Contents {
 		name, ok := strings.CutPrefix(aws.ToString(o.Key), prefix)
+		if l.whole {
+			name = l.dir + name
+		}
 		if ok && name != "" {
 			l.page = append(l.page, listed{name, aws.ToInt64(o.Size), aws.ToTime(o.LastModified)})
 		}

@@ -3,6 +3,7 @@ package s3
 import (
 	"context"
 
+	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 	"golang.org/x/sync/errgroup"
 
 	"moraine"
@@ -83,15 +84,16 @@ const markText = "deleted\n"
 
 // mark makes an object that says one thing by being there.
 func (b *bucket) mark(ctx context.Context, key string) error {
+	return b.small(ctx, key, []byte(markText))
+}
+
+// small makes or replaces an object that is read at once, whatever the class of
+// blobs is.
+func (b *bucket) small(ctx context.Context, key string, text []byte) error {
 	free := *b
 	free.conditional = false
-	class := free.class
-	if Cold(string(class)) {
-		class = "STANDARD"
+	if Cold(string(free.class)) {
+		free.class = types.StorageClassStandard
 	}
-	err := free.put(ctx, key, rope{[]byte(markText)}, class)
-	if moraine.IsKind(err, moraine.NotFound) {
-		return moraine.Wrap(err, moraine.Unavailable, "storage failed")
-	}
-	return err
+	return free.put(ctx, key, rope{text}, free.class)
 }

@@ -170,6 +170,7 @@ func (s *Store) Close() error {
 		return errClosed
 	}
 	s.calls.Wait()
+	s.bucket.http.CloseIdleConnections()
 	return nil
 }
 
