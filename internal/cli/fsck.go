@@ -64,6 +64,9 @@ not be finished.`),
 		if res.Encrypted > 0 {
 			fmt.Fprintf(e.stdout, "extents not decrypted: %d, of which only the stored bytes were checked\n", res.Encrypted)
 		}
+		if res.Unread > 0 {
+			fmt.Fprintf(e.stdout, "blobs not read, in a cold class: %d\n", res.Unread)
+		}
 		if res.Mirrored {
 			fmt.Fprintf(e.stdout, "copies missing: %d\ncopies damaged: %d\ncopies surplus: %d (%d bytes)\n",
 				res.CopiesMissing, res.CopiesDamaged, res.Surplus, res.SurplusBytes)

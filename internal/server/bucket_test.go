@@ -10,7 +10,9 @@ import (
 	"github.com/johannesboyne/gofakes3"
 	"github.com/johannesboyne/gofakes3/backend/s3mem"
 
+	"moraine/internal/blob/s3/s3test"
 	"moraine/internal/config"
+	"moraine/internal/housetest"
 	"moraine/internal/server"
 )
 
@@ -162,5 +164,54 @@ func TestWrongBuckets(t *testing.T) {
 	moved.Storage.Blobs, moved.Storage.Bucket = "s3://two", store
 	if why := refused(t, moved); !strings.Contains(why, "start without blobs") {
 		t.Errorf("refused with %q", why)
+	}
+}
+
+// TestColdBucket retrieves archives, encrypted or not, from a bucket of a cold
+// class: the job asks for the bytes with its tier, waits, and succeeds.
+func TestColdBucket(t *testing.T) {
+	t.Parallel()
+	for class, keyFile := range map[string]string{"GLACIER": "", "DEEP_ARCHIVE": newKeyFile(t)} {
+		t.Run(class, func(t *testing.T) {
+			t.Parallel()
+			clock := housetest.NewClock(time.Now())
+			cold := &s3test.Cold{Now: clock.Now, Delay: func(tier string) time.Duration { return map[string]time.Duration{"Bulk": 48 * time.Hour}[tier] }}
+			store := fakeStore(t, func(h http.Handler) http.Handler { cold.Next = h; return cold })
+			store.Class = class
+			w := &twins{t: t, cfg: settings(t, t.TempDir()), archives: map[string][]byte{}}
+			w.cfg.Storage.Blobs, w.cfg.Storage.Bucket, w.cfg.Encryption.Master.KeyFile = "s3://one", store, keyFile
+			w.start("")
+			w.want(http.MethodPut, "/-/vaults/v", nil, nil, http.StatusCreated, "")
+			w.store()
+			for id, body := range w.archives {
+				before := len(cold.Requests())
+				job := w.retrieve(id, "Bulk", http.StatusAccepted, "")
+				for deadline := time.Now().Add(waitMax); len(cold.Requests()) == before && time.Now().Before(deadline); {
+				}
+				if asked := cold.Requests()[before:]; len(asked) != 1 || asked[0].Tier != "Bulk" || asked[0].Days != 2 {
+					t.Fatalf("asked for %v, want one restoration", asked)
+				}
+				w.want(http.MethodGet, job, nil, nil, http.StatusOK, "InProgress")
+				clock.Advance(48 * time.Hour)
+				if state := w.ended(job); state != "Succeeded" {
+					t.Fatalf("the job is %s", state)
+				}
+				if _, got := w.want(http.MethodGet, job+"/output", nil, nil, http.StatusOK, ""); got != string(body) {
+					t.Errorf("an archive of %d bytes reads as %d others", len(body), len(got))
+				}
+			}
+			h, _ := w.want(http.MethodPost, "/-/vaults/v/jobs", []byte(`{"Type":"inventory-retrieval"}`), nil, http.StatusAccepted, "")
+			job := "/-/vaults/v/jobs/" + h.Get("X-Amz-Job-Id")
+			if state := w.ended(job); state != "Succeeded" {
+				t.Errorf("the inventory job is %s", state)
+			}
+			w.want(http.MethodGet, job+"/output", nil, nil, http.StatusOK, "ArchiveList")
+			w.stop(t)
+			clock.Advance(24 * 365 * time.Hour) // what was restored is cold again
+			res, findings := w.fsck()
+			if !res.Clean() || res.Unread == 0 || res.Orphans != 0 {
+				t.Errorf("fsck: %+v %s, want blobs that were not read and no damage", res, findings)
+			}
+		})
 	}
 }

@@ -18,15 +18,21 @@ func (s *Store) Restore(ctx context.Context, ref moraine.BlobRef, tier moraine.T
 		return false, err
 	}
 	var why error
-	var asked []*side
+	var asked, others []*side
 	for _, side := range s.order(h) {
 		if h[side.index] == "" {
 			continue // it is for those who read it to say that there is none
 		}
 		if _, restores := side.Copy.(blob.Restorer); restores {
 			asked = append(asked, side)
-			continue
+		} else {
+			others = append(others, side)
 		}
+	}
+	if len(asked) == 0 {
+		return true, nil
+	}
+	for _, side := range others {
 		if _, err := side.Stat(ctx, h[side.index]); err == nil {
 			return true, nil
 		}
@@ -38,6 +44,5 @@ func (s *Store) Restore(ctx context.Context, ref moraine.BlobRef, tier moraine.T
 		}
 		why = worse(why, err)
 	}
-	// With no store to restore from, reading tells what there is.
-	return why == nil, why
+	return false, why
 }

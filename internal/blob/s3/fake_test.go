@@ -18,8 +18,10 @@ const bucketName = "moraine-test"
 type fake struct {
 	*httptest.Server
 	backend *s3mem.Backend
-	front   func(http.Handler) http.Handler // nil: nothing stands in front
 }
+
+// listPage is all of a bucket.
+var listPage = gofakes3.ListBucketPage{MaxKeys: 10_000}
 
 // newFake starts a store with a bucket. front stands before it if it is not nil.
 func newFake(t *testing.T, front func(http.Handler) http.Handler, options ...gofakes3.Option) *fake {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	awsmiddleware "github.com/aws/aws-sdk-go-v2/aws/middleware"
 	awss3 "github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 
@@ -40,12 +41,16 @@ func (s *Store) Restore(ctx context.Context, b moraine.BlobRef, tier moraine.Tie
 	if !Cold(string(head.StorageClass)) {
 		return true, nil
 	}
-	switch state := parseRestore(aws.ToString(head.Restore)); {
+	now, _ := awsmiddleware.GetServerTime(head.ResultMetadata)
+	state := parseRestore(aws.ToString(head.Restore))
+	switch {
 	case state.ongoing:
 		return false, nil
-	case state.restored:
+	case state.restored && (state.until.IsZero() || state.until.Sub(now) > time.Duration(days-1)*24*time.Hour):
 		return true, nil
 	}
+	// It is cold, or was restored for somebody else and not for long enough: to ask
+	// again changes the time.
 	_, err = s.bucket.api.RestoreObject(call, &awss3.RestoreObjectInput{
 		Bucket: &s.bucket.name, Key: s.bucket.key(key),
 		RestoreRequest: &types.RestoreRequest{
@@ -59,7 +64,7 @@ func (s *Store) Restore(ctx context.Context, b moraine.BlobRef, tier moraine.Tie
 		return false, s.bucket.fail(ctx, err, key)
 	}
 	s.stats.restores.Add(1)
-	return false, nil
+	return state.restored, nil
 }
 
 // restoreTier is the tier of a retrieval in the words of the store. The coldest
