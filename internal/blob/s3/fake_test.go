@@ -47,7 +47,7 @@ func (f *fake) config() s3.Config {
 	}
 }
 
-func open(t *testing.T, cfg s3.Config) *s3.Store {
+func open(t testing.TB, cfg s3.Config) *s3.Store {
 	t.Helper()
 	s, err := s3.New(t.Context(), cfg)
 	if err != nil {

@@ -249,7 +249,7 @@ func TestOthersBytes(t *testing.T) {
 func stores() map[string]func(t *testing.T) s3.Config {
 	return map[string]func(t *testing.T) s3.Config{
 		"gofakes3":  func(t *testing.T) s3.Config { return newFake(t, nil).config() },
-		"versitygw": newGateway,
+		"versitygw": func(t *testing.T) s3.Config { return newGateway(t) },
 	}
 }
 

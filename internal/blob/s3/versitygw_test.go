@@ -52,7 +52,7 @@ var gateway = sync.OnceValues(func() (string, error) {
 
 // newGateway starts versitygw on files below a directory of the test. It is the
 // store that must be there where CI is set.
-func newGateway(t *testing.T) s3.Config {
+func newGateway(t testing.TB) s3.Config {
 	t.Helper()
 	binary, err := gateway()
 	if err != nil && os.Getenv("CI") == "" {
