@@ -23,9 +23,9 @@ var floors = [][]string{
 	{"internal/policy"}, // a leaf that also knows names of resources
 	{"."},               // nouns
 	{"internal/blob", "internal/meta", "internal/fixity"}, // ports, and a format
-	{"internal/blob/blobtest", "internal/blob/mem", "internal/meta/metatest", "internal/meta/mem", "internal/disk/crashfs", "internal/blobkeys/mastertest"}, // their suites and references
-	{"internal/blob/pack", "internal/blob/mirror", "internal/meta/sqlmeta", "internal/notify/webhook", "internal/notify/sns", "internal/notify/nats"},       // adapters
-	{"internal/blob/crypt", "internal/blobkeys/keyfile", "internal/blobkeys/kms", "internal/blobkeys/transit"},                                              // adapters of encryption
+	{"internal/blob/blobtest", "internal/blob/mem", "internal/meta/metatest", "internal/meta/mem", "internal/disk/crashfs", "internal/blobkeys/mastertest", "internal/blob/s3/s3test"}, // their suites and references
+	{"internal/blob/pack", "internal/blob/s3", "internal/blob/mirror", "internal/meta/sqlmeta", "internal/notify/webhook", "internal/notify/sns", "internal/notify/nats"},              // adapters
+	{"internal/blob/crypt", "internal/blobkeys/keyfile", "internal/blobkeys/kms", "internal/blobkeys/transit"},                                                                         // adapters of encryption
 	{"internal/housetest"},                         // what tests of services stand on
 	{"internal/access"},                            // services, the one every other asks first
 	{"internal/audit", "internal/audit/audittest"}, // the record of who did what, in files; and what tests read of it
@@ -42,6 +42,7 @@ var floors = [][]string{
 var only = map[string][]string{
 	// The assembly alone knows which adapters stand behind the ports.
 	"internal/blob/pack":      {"internal/server"},
+	"internal/blob/s3":        {"internal/server"},
 	"internal/blob/mirror":    {"internal/server"},
 	"internal/meta/sqlmeta":   {"internal/server", "internal/housetest"},
 	"internal/notify/webhook": {"internal/server"},

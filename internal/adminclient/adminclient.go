@@ -81,7 +81,7 @@ func (c *Client) StartScrub(ctx context.Context) (adminapi.ScrubReply, error) {
 // ScrubVault has the archives of a vault read, however long that takes.
 func (c *Client) ScrubVault(ctx context.Context, q adminapi.VaultQuery) (adminapi.ScrubPass, error) {
 	var out adminapi.ScrubPass
-	return out, c.patient().ask(ctx, http.MethodPost, adminapi.ScrubVaultPath, q, &out)
+	return out, c.askWithin(ctx, http.MethodPost, adminapi.ScrubVaultPath, q, &out)
 }
 
 // FailedScrub lists what is quarantined.

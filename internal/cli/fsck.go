@@ -48,6 +48,7 @@ not be finished.`),
 		if err != nil {
 			return err
 		}
+		f.Blobs, f.Bucket = cfg.Storage.Blobs, cfg.Storage.Bucket
 		f.Data, f.Mirror, f.Encryption, f.Log = cfg.Data, cfg.Storage.Mirror, cfg.Encryption, newLog(e, cfg.Log)
 		res, err := f.Run(cmd.Context())
 		if err != nil {
@@ -62,6 +63,9 @@ not be finished.`),
 		}
 		if res.Encrypted > 0 {
 			fmt.Fprintf(e.stdout, "extents not decrypted: %d, of which only the stored bytes were checked\n", res.Encrypted)
+		}
+		if res.Unread > 0 {
+			fmt.Fprintf(e.stdout, "blobs not read, in a cold class: %d\n", res.Unread)
 		}
 		if res.Mirrored {
 			fmt.Fprintf(e.stdout, "copies missing: %d\ncopies damaged: %d\ncopies surplus: %d (%d bytes)\n",

@@ -45,7 +45,7 @@ func TestDefaults(t *testing.T) {
 	}
 	want := config.Config{
 		Listen: "127.0.0.1:8080", Data: "./moraine-data",
-		Storage: config.Storage{MirrorAck: "both", MirrorRate: 100 << 20, Compact: config.Compact{
+		Storage: config.Storage{MirrorAck: "both", MirrorRate: 100 << 20, Bucket: config.Bucket{Linger: 3 * time.Millisecond}, Compact: config.Compact{
 			Period: 24 * time.Hour, Dead: 50, DeadHoles: 90, Rate: 20 << 20, Grace: 24 * time.Hour,
 		}},
 		Region: "us-east-1", Regions: []moraine.Region{"us-east-1"},

@@ -10,7 +10,10 @@ import (
 
 // Storage is where the bytes are, besides the data directory.
 type Storage struct {
-	Mirror     string // directory of the second copy; empty for none
+	Blobs  string // s3://bucket/prefix; empty for packs in the data directory
+	Bucket Bucket // how buckets are reached
+
+	Mirror     string // directory of the second copy, or s3://bucket/prefix; empty for none
 	MirrorAck  string // one of the Ack constants
 	MirrorRate int64  // bytes per second that are read to make copies; 0 for no bound
 	Compact    Compact
@@ -40,8 +43,8 @@ const (
 
 func storageSettings() []Setting {
 	return []Setting{
-		text("storage.mirror", "", "directory",
-			"Directory for a second copy of all bytes, on another disk; made if it does not exist. What one copy lost is served and made anew from the other. Once set up it is named at every start; `moraine mirror detach` gives it up.",
+		text("storage.mirror", "", "directory or s3://bucket/prefix",
+			"Directory for a second copy of all bytes, on another disk, made if it does not exist; or a bucket. What one copy lost is served and made anew from the other. Once set up it is named at every start; `moraine mirror detach` gives it up.",
 			func(c *Config) *string { return &c.Storage.Mirror }),
 		text("storage.mirror_ack", AckBoth, "both or one",
 			"When an upload is acknowledged: when both copies are on disk, or when one is. With one, an upload is held up by the slower disk for 10s at most, and the copy that is missing is made later.",
@@ -119,6 +122,9 @@ func (c *Config) checkMirror() error {
 	}
 	if st.Mirror != "" && c.Ephemeral {
 		return errors.New("ephemeral and storage.mirror exclude each other; what is to be kept twice is not removed at exit")
+	}
+	if err := c.checkBuckets(); err != nil {
+		return err
 	}
 	if st.Mirror != "" && c.Data != "" && filepath.Clean(st.Mirror) == filepath.Clean(c.Data) {
 		return fmt.Errorf("storage.mirror and data are both %s; name a directory on another disk", st.Mirror)

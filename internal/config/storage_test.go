@@ -16,7 +16,7 @@ func TestStorage(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := config.Storage{Mirror: "/mnt/second", MirrorAck: config.AckOne, Compact: config.Compact{
+	want := config.Storage{Mirror: "/mnt/second", MirrorAck: config.AckOne, Bucket: c.Storage.Bucket, Compact: config.Compact{
 		Period: 24 * time.Hour, Dead: 50, DeadHoles: 90, Rate: 20 << 20, Grace: 24 * time.Hour,
 	}}
 	if diff := cmp.Diff(want, c.Storage); diff != "" {

@@ -142,6 +142,8 @@ func (s *Service) work(ctx context.Context, j moraine.Job) {
 		s.suspect(err)
 		if err == nil {
 			s.settled(j.ID)
+		} else {
+			s.setAsked(j.ID, false)
 		}
 	}()
 	switch {
@@ -278,6 +280,12 @@ func (s *Service) retrieve(ctx context.Context, j *moraine.Job) error {
 		if err := s.quarantined(&extents[touched]); err != nil {
 			return err
 		}
+	}
+	if ready, err := s.restored(ctx, j, extents[:touched]); err != nil || !ready {
+		if err == nil {
+			err = s.postpone(ctx, j)
+		}
+		return err
 	}
 	if err := blob.Verify(ctx, s.cfg.Blobs, extents[:touched], s.renewer(ctx, j.ID)); err != nil {
 		return err

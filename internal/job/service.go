@@ -69,6 +69,7 @@ type Service struct {
 	running map[moraine.JobID]bool
 	// attempts counts, for jobs in progress, how often a store cut them short.
 	attempts map[moraine.JobID]int
+	asked    map[moraine.JobID]bool // for whose bytes this process has asked to be restored
 
 	rehearsal rehearsal
 }
@@ -99,6 +100,7 @@ func New(cfg Config) *Service {
 	return &Service{
 		cfg: cfg, wake: make(chan struct{}, 1),
 		reading: make(map[moraine.JobID]int), running: make(map[moraine.JobID]bool), attempts: make(map[moraine.JobID]int),
+		asked:     make(map[moraine.JobID]bool),
 		rehearsal: rehearsal{delays: cfg.Delays, scarcity: cfg.Scarcity},
 	}
 }

@@ -57,15 +57,20 @@ func newHouse(t testing.TB, change func(*job.Config)) *house {
 	if change != nil {
 		change(&h.config)
 	}
-	h.vaults = vault.New(vault.Config{
-		Meta: rows, Blobs: h.blobs, Pending: h.config.Pending, Access: h.config.Access, Now: h.now,
-		InventoryInterval: h.config.InventoryInterval,
-	})
+	h.vaults = h.vaultsOn(h.blobs)
 	h.Service = job.New(h.config)
 	if _, err := h.vaults.CreateVault(t.Context(), h.call, "v"); err != nil {
 		t.Fatal(err)
 	}
 	return h
+}
+
+// vaultsOn is a vault service on other blobs.
+func (h *house) vaultsOn(blobs blob.Store) *vault.Service {
+	return vault.New(vault.Config{
+		Meta: h.rows, Blobs: blobs, Pending: h.config.Pending, Access: h.config.Access, Now: h.now,
+		InventoryInterval: h.config.InventoryInterval,
+	})
 }
 
 func (h *house) now() time.Time { return h.clock.Now() }

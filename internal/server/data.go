@@ -147,7 +147,7 @@ func (d *data) openStores(ctx context.Context, log *slog.Logger, want storageWan
 	if err := d.fsys.SyncDir(d.dir); err != nil {
 		return nil, errors.Join(err, rows.Close())
 	}
-	st, err := d.settleStorage(ctx, rows, want)
+	st, err := d.settleStorage(ctx, rows, want, log)
 	if err != nil {
 		return nil, errors.Join(err, rows.Close())
 	}
@@ -156,24 +156,31 @@ func (d *data) openStores(ctx context.Context, log *slog.Logger, want storageWan
 		return nil, errors.Join(err, st.Close(), rows.Close())
 	}
 	// Without keys it opens what is not encrypted.
-	s.blobs = crypt.New(reserving{s.copies, roomIn(d.dir)}, nil)
+	s.blobs = crypt.New(reserving{s.copies, roomIn(d.dir), st.buckets[mirror.Primary] != nil}, nil)
 	return s, nil
 }
 
-// openBlobs opens the directories of blobs.
+// openBlobs opens the directories of blobs, and joins them and the buckets.
 func (d *data) openBlobs(st *storage, want storageWanted, pacer *mend.Pacer, log *slog.Logger) (*mirror.Store, error) {
-	primary, err := pack.Open(pack.Config{Dir: d.path(packsDir), FS: d.fsys, Log: log})
-	if err != nil {
-		return nil, fmt.Errorf("open %s: %w", d.path(packsDir), err)
-	}
-	cfg := mirror.Config{Primary: reservingPacks{primary, roomIn(d.dir)}, Rebuilding: st.rebuilding(), Pace: pacer.Wait, Log: log}
+	cfg := mirror.Config{Rebuilding: st.rebuilding(), Pace: pacer.Wait, Log: log}
 	if want.ack == config.AckOne {
 		cfg.Ack = mirror.One
 	}
-	if st.mirror != "" {
+	if bucket := st.buckets[mirror.Primary]; bucket != nil {
+		cfg.Primary = bucket
+	} else {
+		primary, err := pack.Open(pack.Config{Dir: d.path(packsDir), FS: d.fsys, Log: log})
+		if err != nil {
+			return nil, errors.Join(fmt.Errorf("open %s: %w", d.path(packsDir), err), st.buckets.Close())
+		}
+		cfg.Primary = reservingPacks{primary, roomIn(d.dir)}
+	}
+	if bucket := st.buckets[mirror.Second]; bucket != nil {
+		cfg.Second = bucket
+	} else if st.mirror != "" {
 		second, err := pack.Open(pack.Config{Dir: st.mirror, FS: d.fsys, Log: log.With("store", mirror.Second)})
 		if err != nil {
-			return nil, errors.Join(fmt.Errorf("open %s: %w", st.mirror, err), primary.Close())
+			return nil, errors.Join(fmt.Errorf("open %s: %w", st.mirror, err), cfg.Primary.Close())
 		}
 		cfg.Second = second
 	}

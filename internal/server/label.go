@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"moraine/internal/blob/mirror"
+	"moraine/internal/blob/s3"
 	"moraine/internal/disk"
 )
 
@@ -146,14 +147,15 @@ func fields(text, magic string) ([]field, error) {
 	return all, nil
 }
 
-// blobDir is a directory of blobs as it was found.
+// blobDir is a directory, or a bucket, of blobs as it was found.
 type blobDir struct {
 	path    string
 	role    string // that it shall have
 	present bool
-	label   *label // nil if it says nothing
-	stocked bool   // there are files with blobs in it
-	other   bool   // there is something in it, known or not
+	label   *label    // nil if it says nothing
+	bucket  *s3.Store // of a bucket; nil for a directory
+	stocked bool      // there are files with blobs in it
+	other   bool      // there is something in it, known or not
 }
 
 // lookAt looks into a directory of blobs and changes nothing.

@@ -41,7 +41,12 @@ func TestReserve(t *testing.T) {
 			if (below == nil) != tt.ok {
 				t.Errorf("a copy made anew: %v", below)
 			}
-			s := reserving{mirror.New(mirror.Config{Primary: store}), space()}
+			// A byte of its own does not count there: the reserve does.
+			away := reserving{mirror.New(mirror.Config{Primary: store}), space(), true}
+			if _, err := away.Put(t.Context(), moraine.BlobID{2}, strings.NewReader("12345"), 5); (err == nil) != (tt.ok || strings.HasPrefix(tt.name, "one byte short")) {
+				t.Errorf("a blob that goes elsewhere: %v", err)
+			}
+			s := reserving{mirror.New(mirror.Config{Primary: store}), space(), false}
 			ref, err := s.Put(t.Context(), moraine.BlobID{1}, strings.NewReader("12345"), 5)
 			if tt.ok {
 				if err != nil {

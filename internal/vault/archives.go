@@ -40,7 +40,7 @@ func (s *Service) UploadArchive(ctx context.Context, call access.Call, name stri
 		return moraine.Vault{}, moraine.Archive{}, err
 	}
 
-	extent, settle, err := s.keep(ctx, body, claims{req.ContentLength, req.CheckSHA256, req.TreeHash}, 0)
+	stored, settle, err := s.keep(ctx, body, claims{req.ContentLength, req.CheckSHA256, req.TreeHash}, 0)
 	if err != nil {
 		return moraine.Vault{}, moraine.Archive{}, err
 	}
@@ -56,9 +56,12 @@ func (s *Service) UploadArchive(ctx context.Context, call access.Call, name stri
 		now := s.now()
 		a = moraine.Archive{
 			Body: moraine.NewBodyID(now), Description: desc,
-			Size: extent.Size, TreeHash: extent.TreeHash,
+			Size: stored.Size, TreeHash: stored.TreeHash,
 		}
-		if err := tx.Bodies().Put(a.Body, extent, now); err != nil {
+		if err := s.inTime(&stored); err != nil {
+			return err
+		}
+		if err := tx.Bodies().Put(a.Body, stored.Extent, now); err != nil {
 			return err
 		}
 		return s.addArchive(tx, &v, &a, now)

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"time"
 
 	"moraine"
 	"moraine/internal/treehash"
@@ -31,10 +32,12 @@ type intake struct {
 	claims  claims
 	hasher  *treehash.Hasher
 	verdict error // nil until the body has ended
+	now     func() time.Time
+	ended   time.Time // when the body had ended well
 }
 
-func newIntake(body io.Reader, c claims) *intake {
-	return &intake{body: body, claims: c, hasher: treehash.NewHasher()}
+func newIntake(body io.Reader, c claims, now func() time.Time) *intake {
+	return &intake{body: body, claims: c, hasher: treehash.NewHasher(), now: now}
 }
 
 // Read fills p as far as the body goes, so that the hash works on pieces as
@@ -80,6 +83,7 @@ func (in *intake) judge() error {
 	if !parseTreeHash(&claimed, in.claims.tree) || subtle.ConstantTimeCompare(tree[:], claimed[:]) != 1 {
 		return moraine.Errorf(moraine.Invalid, "Checksum mismatch: expected %s, computed %s", in.claims.tree, tree)
 	}
+	in.ended = in.now()
 	return io.EOF
 }
 
@@ -121,22 +125,42 @@ func description(sent string) (string, error) {
 	return d, nil
 }
 
+// kept is a body that is stored and that no row names yet.
+type kept struct {
+	moraine.Extent
+	// until is when it must be named. Another server that finds it without a row
+	// gives it the grace, which began when its body had ended, or later.
+	until time.Time
+}
+
+// inTime refuses to name a blob that another server may be about to delete: this
+// one has stood still. It belongs in the transaction that names it.
+func (s *Service) inTime(k *kept) error {
+	if s.now().After(k.until) {
+		return moraine.Errorf(moraine.Unavailable, "the body was stored too long ago; send it again")
+	}
+	return nil
+}
+
 // keep stores the body of a request as a blob that no row names yet, and
 // returns it as an extent at first. The caller names it in a row and then
 // calls settle with the outcome.
 //
 // When keep returns, the bytes are durable and checked. A crash on the next
 // line leaves an orphan blob, which the sweep removes.
-func (s *Service) keep(ctx context.Context, body io.Reader, c claims, first int64) (moraine.Extent, func(error), error) {
+func (s *Service) keep(ctx context.Context, body io.Reader, c claims, first int64) (kept, func(error), error) {
 	id := moraine.NewBlobID(s.now())
 	done := s.cfg.Pending.Begin(id)
-	in := newIntake(body, c)
+	in := newIntake(body, c, s.now)
 	ref, err := s.cfg.Blobs.Put(ctx, id, in, c.size)
 	if err != nil {
 		done()
-		return moraine.Extent{}, nil, fmt.Errorf("store body: %w", err)
+		return kept{}, nil, fmt.Errorf("store body: %w", err)
 	}
-	e := moraine.Extent{First: first, Size: c.size, Blob: id, Ref: ref, TreeHash: in.hasher.Tree()}
+	k := kept{
+		Extent: moraine.Extent{First: first, Size: c.size, Blob: id, Ref: ref, TreeHash: in.hasher.Tree()},
+		until:  in.ended.Add(s.cfg.OrphanGrace / 2),
+	}
 	settle := func(err error) {
 		defer done()
 		// A refusal certainly left no row, so the bytes can go at once. After
@@ -148,5 +172,5 @@ func (s *Service) keep(ctx context.Context, body io.Reader, c claims, first int6
 			s.cfg.Log.WarnContext(ctx, "refused body left for the sweep", "blob", id.String(), "err", err)
 		}
 	}
-	return e, settle, nil
+	return k, settle, nil
 }
