@@ -15,7 +15,7 @@ func Queries() []string { return queries[:] }
 // LimitPages lets the database grow by n pages and then be full, until the
 // connection is given up. Call it while no Update runs.
 func LimitPages(s *Store, n int) error {
-	ctx, conn := context.Background(), s.writer.ses.conn
+	ctx, conn := context.Background(), s.writers.lanes[0].ses.conn
 	var pages, limit int
 	if err := conn.QueryRowContext(ctx, "PRAGMA page_count").Scan(&pages); err != nil {
 		return err
@@ -29,8 +29,9 @@ var ErrCommit = errors.New("commit failed by the test")
 // FailCommits makes the next n commits return ErrCommit, after they took effect
 // if persist is set, else undone. Call it while no Update runs.
 func FailCommits(s *Store, n int, persist bool) {
-	honest := s.writer.commit
-	s.writer.commit = func(ses *session) error {
+	w := s.writers.lanes[0]
+	honest := w.commit
+	w.commit = func(ses *session) error {
 		if n == 0 {
 			return honest(ses)
 		}
@@ -69,4 +70,4 @@ func Plan(s *Store, query string) (lines []string, err error) {
 }
 
 // Waiting is how many Updates wait for their turn.
-func Waiting(s *Store) int { return len(s.writer.queue) }
+func Waiting(s *Store) int { return len(s.writers.queue) }

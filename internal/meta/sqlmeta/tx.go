@@ -9,17 +9,6 @@ import (
 	"moraine/internal/meta"
 )
 
-// The statements around transactions.
-const (
-	beginView   = "BEGIN"
-	beginUpdate = "BEGIN IMMEDIATE"
-	commit      = "COMMIT"
-	rollback    = "ROLLBACK"
-	savepoint   = "SAVEPOINT turn"
-	rollbackTo  = "ROLLBACK TO SAVEPOINT turn"
-	release     = "RELEASE SAVEPOINT turn"
-)
-
 // tx is one transaction, used by the goroutine of its View or Update. An error
 // of the engine dooms it: all that follows returns the same error, as it would
 // on an engine that ends a transaction at the first error.
@@ -27,7 +16,8 @@ type tx struct {
 	ses      *session
 	view     context.Context // of a View, which it stops; nil in an Update
 	failed   error           // the error that doomed it, translated
-	broken   error           // the same if the connection must go, too
+	broken   error           // why the connection must go, too
+	again    error           // why all of the transaction is worth another try
 	wrote    bool            // something, perhaps
 	scanning bool
 	over     bool
@@ -104,6 +94,9 @@ func (t *tx) doom(err error) error {
 	if !refused(err) && !errors.As(err, &ours) {
 		t.broken = err
 	}
+	if t.ses.again && worthAnother(err) {
+		t.again = err
+	}
 	t.failed = translate(err)
 	return t.failed
 }
@@ -173,8 +166,12 @@ func each[T any](t *tx, read func(scanner, *T) error, fn func(*T) error, query s
 		return t.doom(err)
 	}
 	t.scanning = true
+	left := true // some of the result
 	defer func() {
 		t.scanning = false
+		if left {
+			t.cutOff()
+		}
 		rows.Close()
 	}()
 	for rows.Next() {
@@ -189,7 +186,27 @@ func each[T any](t *tx, read func(scanner, *T) error, fn func(*T) error, query s
 			return err
 		}
 	}
+	left = false
 	return t.doom(rows.Err())
+}
+
+// errCutOff is why a connection goes whose result nobody wants any more.
+var errCutOff = errors.New("the rest of a result is not wanted")
+
+// cutOff ends the connection of a View that has enough of a result, where the
+// rest, which may be millions of rows, would be read before anything else. In an
+// Update, which shares its connection, it is read.
+func (t *tx) cutOff() {
+	if t.view == nil || t.ses.hangUp == nil {
+		return
+	}
+	if t.broken == nil {
+		t.broken = errCutOff
+	}
+	_ = t.ses.conn.Raw(func(c any) error { //nolint:errcheck // the connection is done with
+		t.ses.hangUp(c)
+		return nil
+	})
 }
 
 // number reads a single integer.
