@@ -20,6 +20,8 @@ type dialect struct {
 	steps string // directory of the steps to its schema
 
 	beginView, beginUpdate string
+	// beginAlone is beginUpdate that waits for all others that begin so.
+	beginAlone string
 	// control runs one of the statements around transactions.
 	control func(s *session, statement string) error
 	words   *strings.Replacer
@@ -66,9 +68,13 @@ var postgresDialect = &dialect{
 	// serialisable, so that it never fails for the sake of one.
 	beginView:   "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
 	beginUpdate: "BEGIN ISOLATION LEVEL SERIALIZABLE READ WRITE",
-	control:     controlPostgres,
-	words:       strings.NewReplacer(skipLocked, " FOR UPDATE SKIP LOCKED"),
-	dooms:       true, again: true,
+	// To lock a table takes no snapshot yet, so that the one that is taken
+	// afterwards holds what was waited for. The row of the table has nothing to
+	// do with it.
+	beginAlone: "BEGIN ISOLATION LEVEL SERIALIZABLE READ WRITE; LOCK TABLE schema_window IN SHARE ROW EXCLUSIVE MODE",
+	control:    controlPostgres,
+	words:      strings.NewReplacer(skipLocked, " FOR UPDATE SKIP LOCKED"),
+	dooms:      true, again: true,
 	hangUp: hangUpPostgres,
 	greet:  greetPostgres,
 	check:  checkPostgres,

@@ -19,7 +19,7 @@ func Queries() []string { return queries[:] }
 // LimitPages lets the database grow by n pages and then be full, until the
 // connection is given up. Call it while no Update runs.
 func LimitPages(s *Store, n int) error {
-	ctx, conn := context.Background(), s.writers.lanes[0].ses.conn
+	ctx, conn := context.Background(), s.writer.ses.conn
 	var pages, limit int
 	if err := conn.QueryRowContext(ctx, "PRAGMA page_count").Scan(&pages); err != nil {
 		return err
@@ -33,7 +33,7 @@ var ErrCommit = errors.New("commit failed by the test")
 // FailCommits makes the next n commits return ErrCommit, after they took effect
 // if persist is set, else undone. Call it while no Update runs.
 func FailCommits(s *Store, n int, persist bool) {
-	w := s.writers.lanes[0]
+	w := s.writer
 	honest := w.commit
 	w.commit = func(ses *session) error {
 		if n == 0 {
@@ -57,7 +57,7 @@ func Wrap(c Config, wrap func(net.Conn) net.Conn) Config {
 // Show returns a setting of the connection of the first writer. Call it while no
 // Update runs.
 func Show(s *Store, setting string) (value string, err error) {
-	err = s.writers.lanes[0].ses.conn.QueryRowContext(context.Background(), "SELECT current_setting($1)", setting).Scan(&value)
+	err = s.writer.ses.conn.QueryRowContext(context.Background(), "SELECT current_setting($1)", setting).Scan(&value)
 	return value, err
 }
 
@@ -69,7 +69,7 @@ func Disconnect(t meta.Tx) error { return t.(*tx).ses.close() }
 
 // PlanPostgres explains how PostgreSQL runs a query.
 func PlanPostgres(s *Store, query string) (lines []string, err error) {
-	ses := s.writers.lanes[0].ses
+	ses := s.writer.ses
 	n := 0
 	for strings.Contains(query, fmt.Sprintf("$%d", n+1)) {
 		n++
@@ -150,4 +150,4 @@ func Plan(s *Store, query string) (lines []string, err error) {
 }
 
 // Waiting is how many Updates wait for their turn.
-func Waiting(s *Store) int { return len(s.writers.queue) }
+func Waiting(s *Store) int { return len(s.writer.queue) }

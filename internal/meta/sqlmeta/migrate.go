@@ -76,7 +76,7 @@ func openPostgres(ctx context.Context, c Config) (_ *Store, err error) {
 	if err != nil {
 		return nil, err
 	}
-	writing, err := newPostgres(c, roleWriter, c.Lanes)
+	writing, err := newPostgres(c, roleWriter, 1)
 	if err != nil {
 		return nil, err
 	}

@@ -51,7 +51,7 @@ var ofRole = map[role]map[string]string{
 	roleReader: {"statement_timeout": "0", "default_transaction_read_only": "off"},
 	// An Update waits for nothing but its statements.
 	roleWriter: {
-		"statement_timeout": "30s", "lock_timeout": "10s", "idle_in_transaction_session_timeout": "60s",
+		"statement_timeout": "30s", "lock_timeout": "5s", "idle_in_transaction_session_timeout": "60s",
 	},
 	// Steps of the schema wait for each other, and may take long.
 	roleSteps: {"statement_timeout": "0", "lock_timeout": "10min"},

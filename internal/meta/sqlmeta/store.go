@@ -29,9 +29,6 @@ type Config struct {
 	// Queue is how many Updates may wait in the queue; further ones wait to
 	// enter it. Zero means 512.
 	Queue int
-	// Lanes is how many batches run at the same time on PostgreSQL; SQLite has
-	// one writer. Zero means 1.
-	Lanes int
 	// Log is told about connections that break. Nil discards.
 	Log *slog.Logger
 
@@ -48,9 +45,6 @@ func (c Config) withDefaults() Config {
 	if c.Queue <= 0 {
 		c.Queue = 512
 	}
-	if c.Lanes <= 0 || c.URL == "" {
-		c.Lanes = 1
-	}
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
@@ -60,7 +54,7 @@ func (c Config) withDefaults() Config {
 // Store is a meta.Store in one database. It is safe for concurrent use.
 type Store struct {
 	readers *readers
-	writers *writers
+	writer  *writer
 	id      string // of the database; "" on SQLite
 
 	mu     sync.Mutex
@@ -106,26 +100,18 @@ func openSQLite(ctx context.Context, c Config) (*Store, error) {
 	return begin(sqliteDialect, writing, reading, c)
 }
 
-// begin opens the connections that write and starts what runs on them.
+// begin opens the connection that writes and starts what runs on it.
 func begin(d *dialect, writing, reading *sql.DB, c Config) (*Store, error) {
-	var sessions []*session
-	for range c.Lanes {
-		ses, err := openSession(writing, d)
-		if err == nil {
-			sessions = append(sessions, ses)
-			err = ses.prepareAll()
-		}
-		if err != nil {
-			errs := []error{translate(err)}
-			for _, ses := range sessions {
-				errs = append(errs, ses.close())
-			}
-			return nil, errors.Join(append(errs, reading.Close(), writing.Close())...)
-		}
+	first, err := openSession(writing, d)
+	if err == nil {
+		err = first.prepareAll()
+	}
+	if err != nil {
+		return nil, errors.Join(translate(err), reading.Close(), writing.Close())
 	}
 	return &Store{
 		readers: newReaders(reading, d, c.Views, c.Log),
-		writers: startWriters(writing, d, sessions, c),
+		writer:  startWriter(writing, first, c),
 	}, nil
 }
 
@@ -157,28 +143,16 @@ func (s *Store) Update(ctx context.Context, fn func(tx meta.Tx) error) error {
 		return err
 	}
 	defer s.active.Done()
-	return s.writers.update(ctx, fn)
+	return s.writer.update(ctx, fn)
 }
 
 // Commits is how many batches of Updates were committed since Open. On SQLite
 // each costs one fsync; checkpoints cost some more, now and then.
-func (s *Store) Commits() uint64 {
-	var n uint64
-	for _, w := range s.writers.lanes {
-		n += w.count.Load()
-	}
-	return n
-}
+func (s *Store) Commits() uint64 { return s.writer.count.Load() }
 
 // Retries is how many batches of Updates ran again since Open, after a race with
 // another process or a connection that was lost: never on SQLite.
-func (s *Store) Retries() uint64 {
-	var n uint64
-	for _, w := range s.writers.lanes {
-		n += w.retries.Load()
-	}
-	return n
-}
+func (s *Store) Retries() uint64 { return s.writer.retries.Load() }
 
 // Database is what tells a database of PostgreSQL from all others; "" on SQLite,
 // where its file does.
@@ -204,7 +178,7 @@ func (s *Store) Close() error {
 		s.active.Wait()
 		// The writer closes last: the last connection moves the write-ahead
 		// log into the database file, which readers may not.
-		s.endErr = errors.Join(s.readers.close(), s.writers.close())
+		s.endErr = errors.Join(s.readers.close(), s.writer.close())
 	})
 	return s.endErr
 }

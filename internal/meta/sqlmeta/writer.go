@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -15,15 +14,7 @@ import (
 	"moraine/internal/meta"
 )
 
-// writers run all Updates: one writer on SQLite, or more side by side.
-type writers struct {
-	db    *sql.DB
-	queue chan *request
-	lanes []*writer
-	runs  sync.WaitGroup // of the lanes
-}
-
-// writer owns a connection that writes. Its goroutine (run) begins, commits and
+// writer owns the one connection that writes. Its goroutine (run) begins, commits and
 // repairs; between the two it lends the transaction to one waiting Update after
 // the other, each on its own goroutine.
 //
@@ -36,12 +27,14 @@ type writer struct {
 	db    *sql.DB
 	batch int
 	log   *slog.Logger
-	queue <-chan *request
-	ended chan ending // one Update at a time says that its turn is over
+	queue chan *request
+	ended chan ending   // one Update at a time says that its turn is over
+	done  chan struct{} // closed when run returns
 
 	ses     *session      // owned by run; nil after it broke
 	joined  []*request    // owned by run: who awaits the commit
 	away    bool          // owned by run: the last batch found no connection to keep
+	wary    int           // owned by run: how many attempts wait for others before they begin
 	count   atomic.Uint64 // commits so far
 	retries atomic.Uint64 // batches that ran again
 	// commit ends the transaction of a batch. Tests put a failing one here.
@@ -65,9 +58,8 @@ type ending struct {
 }
 
 type note struct {
-	tx  *tx     // set: it is your turn
-	of  *writer // whose turn it is
-	err error   // else: this came of it
+	tx  *tx   // set: it is your turn
+	err error // else: this came of it
 }
 
 // A request is taken by the writer or left by its caller, whichever comes
@@ -78,44 +70,38 @@ const (
 	requestLeft
 )
 
-// startWriters starts as many writers as there are sessions.
-func startWriters(db *sql.DB, d *dialect, sessions []*session, c Config) *writers {
-	ws := &writers{db: db, queue: make(chan *request, c.Queue)}
-	for _, ses := range sessions {
-		w := &writer{
-			dialect: d, db: db, batch: c.Batch, log: c.Log, ses: ses,
-			queue:  ws.queue,
-			ended:  make(chan ending),
-			commit: func(ses *session) error { return ses.run(commit) },
-		}
-		ws.lanes = append(ws.lanes, w)
-		ws.runs.Go(w.run)
+func startWriter(db *sql.DB, ses *session, c Config) *writer {
+	w := &writer{
+		dialect: ses.dialect, db: db, batch: c.Batch, log: c.Log, ses: ses,
+		queue:  make(chan *request, c.Queue),
+		ended:  make(chan ending),
+		done:   make(chan struct{}),
+		commit: func(ses *session) error { return ses.run(commit) },
 	}
-	return ws
+	go w.run()
+	return w
 }
 
-// close ends all writers when the queue is empty and closes their connections.
-// No Update is under way.
-func (ws *writers) close() error {
-	close(ws.queue)
-	ws.runs.Wait()
-	var errs []error
-	for _, w := range ws.lanes {
-		if w.ses != nil {
-			errs = append(errs, w.ses.close())
-		}
+// close ends run when the queue is empty and closes the connection. No Update
+// is under way.
+func (w *writer) close() error {
+	close(w.queue)
+	<-w.done
+	var err error
+	if w.ses != nil {
+		err = w.ses.close()
 	}
-	return errors.Join(append(errs, ws.db.Close())...)
+	return errors.Join(err, w.db.Close())
 }
 
 // update waits for a turn, runs fn, and waits until its batch is committed.
-func (ws *writers) update(ctx context.Context, fn func(meta.Tx) error) error {
+func (w *writer) update(ctx context.Context, fn func(meta.Tx) error) error {
 	if err := ctx.Err(); err != nil {
 		return fmt.Errorf("update: %w", err)
 	}
 	r := &request{note: make(chan note, 1)}
 	select {
-	case ws.queue <- r:
+	case w.queue <- r:
 	case <-ctx.Done():
 		return fmt.Errorf("update: %w", ctx.Err())
 	}
@@ -130,7 +116,7 @@ func (ws *writers) update(ctx context.Context, fn func(meta.Tx) error) error {
 	}
 	var own error
 	for turn.tx != nil {
-		own = turn.of.perform(turn.tx, fn)
+		own = w.perform(turn.tx, fn)
 		// Even an Update that failed awaits the commit: what it saw, and what
 		// its error says, may be the unfinished work of others in the batch.
 		turn = <-r.note
@@ -157,6 +143,7 @@ func (w *writer) perform(t *tx, fn func(meta.Tx) error) (err error) {
 }
 
 func (w *writer) run() {
+	defer close(w.done)
 	for first := range w.queue {
 		if first.state.CompareAndSwap(requestWaits, requestTaken) {
 			w.joined = append(w.joined[:0], first)
@@ -167,11 +154,16 @@ func (w *writer) run() {
 
 // Bounds of how often a batch runs.
 const (
+	patience  = 20 * time.Second     // no run begins later than that
 	racesMax  = 20                   // after conflicts with other processes
 	lossesMax = 4                    // after connections that were lost or not to be had
 	raceDelay = 4 * time.Millisecond // before the second run; it doubles
 	lossDelay = 100 * time.Millisecond
 	delayMax  = 500 * time.Millisecond
+	// waryFor is how many attempts after a race take turns with those of other
+	// nodes. Two that count in one vault meet in every batch, and who comes
+	// later has done all of it for nothing.
+	waryFor = 64
 )
 
 // doBatch gives first, who is in the batch, and all who wait behind it their
@@ -179,7 +171,7 @@ const (
 // times. While there is no connection to be had, nobody waits for more than one
 // attempt.
 func (w *writer) doBatch() error {
-	races, losses := 0, 0
+	races, losses, began := 0, 0, time.Now()
 	for runs := 0; ; runs++ {
 		err := w.attempt(runs > 0)
 		var open *openError
@@ -192,9 +184,10 @@ func (w *writer) doBatch() error {
 			return err
 		case faultOf(err) == faultConflict:
 			w.away = false
-			if races++; races >= racesMax {
+			if races++; races >= racesMax || time.Since(began) > patience {
 				return err
 			}
+			w.wary = waryFor
 			pause(raceDelay << min(races-1, 10))
 		default:
 			w.giveUp(err)
@@ -312,7 +305,11 @@ func (w *writer) begin() error {
 		w.ses = ses
 	}
 	w.ses.vaults.begin(true)
-	return w.ses.run(w.beginUpdate)
+	if w.wary == 0 {
+		return w.ses.run(w.beginUpdate)
+	}
+	w.wary--
+	return w.ses.run(w.beginAlone)
 }
 
 // next returns a request that waits already and fits in the batch, or nil.
@@ -338,7 +335,7 @@ func (w *writer) next() *request {
 // in a race.
 func (w *writer) turn(r *request) (clean bool, err error) {
 	t := &tx{ses: w.ses}
-	r.note <- note{tx: t, of: w}
+	r.note <- note{tx: t}
 	end := <-w.ended
 	r.gone = end.gone
 	if t.broken != nil {
