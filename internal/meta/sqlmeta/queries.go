@@ -31,6 +31,7 @@ var queries = [...]string{
 	accountGet, accountList, accountInsert, accountBump,
 	identityGet, identityByID, identityList, identityCount, identitySave, identityDelete,
 	keyGet, keyList, keySave, keyDelete, keyTouch,
+	blobKeyList, blobKeySave,
 }
 
 // listed holds the same.
