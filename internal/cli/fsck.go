@@ -48,6 +48,7 @@ not be finished.`),
 		if err != nil {
 			return err
 		}
+		f.Meta = cfg.Meta
 		f.Data, f.Mirror, f.Encryption, f.Log = cfg.Data, cfg.Storage.Mirror, cfg.Encryption, newLog(e, cfg.Log)
 		res, err := f.Run(cmd.Context())
 		if err != nil {

@@ -19,6 +19,7 @@ import (
 
 // Fsck says which data directory to check, and how.
 type Fsck struct {
+	Meta    config.Meta // where the rows are, if not in the data directory
 	Data    string
 	Mirror  string // directory of the second copies; "" if there are none, or to leave them out
 	Rebuild bool   // mend references that lead nowhere from what the packs say
@@ -100,7 +101,7 @@ func (f Fsck) Run(ctx context.Context) (res FsckResult, err error) {
 	if f.WithoutKeys && f.Rebuild {
 		return res, errors.New("references of encrypted blobs cannot be mended without keys; give the settings of encryption that the server has")
 	}
-	d, err := openExisting(f.Data)
+	d, err := openExisting(f.Data, f.Meta)
 	if err != nil {
 		return res, err
 	}

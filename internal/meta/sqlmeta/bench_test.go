@@ -164,6 +164,34 @@ func BenchmarkGet(b *testing.B) {
 	}
 }
 
+// BenchmarkBytes measures how much room the rows of an archive in one piece
+// take, with their indexes.
+func BenchmarkBytes(b *testing.B) {
+	const archives = 100_000
+	b.Run("sqlite", func(b *testing.B) {
+		for b.Loop() {
+			path := rowsPath(b)
+			s := openFor(b, path)
+			fillArchives(b, s, archives)
+			if err := s.Close(); err != nil {
+				b.Fatal(err)
+			}
+			b.ReportMetric(float64(fileSize(b, path))/archives, "bytes/archive")
+		}
+	})
+	b.Run("postgres", func(b *testing.B) {
+		for b.Loop() {
+			s := openAt(b, sqlmeta.Config{URL: migrated(b)})
+			fillArchives(b, s, archives)
+			size, err := sqlmeta.RelationBytes(s, "archives", "extents")
+			if err != nil {
+				b.Fatal(err)
+			}
+			b.ReportMetric(float64(size)/archives, "bytes/archive")
+		}
+	})
+}
+
 const benchRows = 1_000_000
 
 // fillArchives adds n archives, each in an extent of its own, to one vault.

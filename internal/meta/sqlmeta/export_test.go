@@ -61,6 +61,17 @@ func Show(s *Store, setting string) (value string, err error) {
 	return value, err
 }
 
+// RelationBytes is the size of tables of PostgreSQL with their indexes. Call it
+// while no Update runs.
+func RelationBytes(s *Store, tables ...string) (sum int64, err error) {
+	for _, table := range tables {
+		var n int64
+		err = errors.Join(err, s.writer.ses.conn.QueryRowContext(context.Background(), "SELECT pg_total_relation_size($1::regclass)", table).Scan(&n))
+		sum += n
+	}
+	return sum, err
+}
+
 // Bounds of the tries after a race.
 const RacesMax = racesMax
 

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/pressly/goose/v3"
+
+	"moraine"
 )
 
 // The steps that lead from an empty database to the schema, one DDL statement
@@ -76,6 +78,17 @@ func openPostgres(ctx context.Context, c Config) (_ *Store, err error) {
 	if err != nil {
 		return nil, err
 	}
+	var alone *hold
+	if c.Alone {
+		if alone, err = takeHold(ctx, c); err != nil {
+			return nil, err
+		}
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, alone.close())
+		}
+	}()
 	writing, err := newPostgres(c, roleWriter, 1)
 	if err != nil {
 		return nil, err
@@ -85,10 +98,48 @@ func openPostgres(ctx context.Context, c Config) (_ *Store, err error) {
 		return nil, errors.Join(err, writing.Close())
 	}
 	s, err := begin(postgresDialect, writing, reading, c)
-	if err == nil {
-		s.id = id
+	if err != nil {
+		return nil, err
 	}
-	return s, err
+	s.id, s.alone = id, alone
+	return s, nil
+}
+
+// aloneLock is the advisory lock of a store that has its database for itself.
+// Format: never change.
+const aloneLock = stepsLock + 1
+
+// hold is a connection that does nothing but hold aloneLock. It is gone when the
+// connection is, and not taken again: what it keeps apart are starts.
+type hold struct {
+	db  *sql.DB
+	ses *session
+}
+
+func takeHold(ctx context.Context, c Config) (_ *hold, err error) {
+	h := &hold{}
+	if h.db, err = newPostgres(c, roleAlone, 1); err != nil {
+		return nil, err
+	}
+	if h.ses, err = reach(ctx, h.db); err != nil {
+		return nil, errors.Join(err, h.db.Close())
+	}
+	_, err = h.ses.conn.ExecContext(ctx, "SELECT pg_advisory_lock($1)", int64(aloneLock))
+	if err == nil {
+		return h, nil
+	}
+	if faultOf(err) == faultConflict {
+		err = moraine.Wrap(err, moraine.Unavailable, "the database is in use by another server")
+	}
+	return nil, errors.Join(translate(err), h.close())
+}
+
+// close lets go; there may be nothing to let go of.
+func (h *hold) close() error {
+	if h == nil {
+		return nil
+	}
+	return errors.Join(h.ses.close(), h.db.Close())
 }
 
 // preparePostgres brings the schema up to date and returns what tells the

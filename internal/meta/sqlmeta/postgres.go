@@ -55,6 +55,8 @@ var ofRole = map[role]map[string]string{
 	},
 	// Steps of the schema wait for each other, and may take long.
 	roleSteps: {"statement_timeout": "0", "lock_timeout": "10min"},
+	// Who was here last may be on the way out.
+	roleAlone: {"lock_timeout": "10s"},
 }
 
 // newPostgres makes a database/sql pool for one role. The error never shows the

@@ -19,6 +19,7 @@ const (
 	roleReader role = iota // Views: cannot write
 	roleWriter             // the one connection that writes
 	roleSteps              // steps of the schema, on PostgreSQL
+	roleAlone              // the hold on a database of PostgreSQL
 )
 
 // Page cache per connection, in KiB, negated as PRAGMA cache_size wants it. The

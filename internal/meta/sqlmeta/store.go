@@ -21,6 +21,9 @@ type Config struct {
 	// URL names a database of PostgreSQL 14 or later, as postgres://… It must
 	// exist. Zero: SQLite.
 	URL string
+	// Alone refuses a database of PostgreSQL that another store has open alone.
+	// Zero: any number of stores.
+	Alone bool
 	// Views is how many Views run at the same time; the others wait. Each may
 	// hold a connection, on SQLite with 2 MiB of page cache. Zero means 8.
 	Views int
@@ -56,6 +59,7 @@ type Store struct {
 	readers *readers
 	writer  *writer
 	id      string // of the database; "" on SQLite
+	alone   *hold  // nil if others may have it open
 
 	mu     sync.Mutex
 	closed bool           // guarded by mu
@@ -178,7 +182,7 @@ func (s *Store) Close() error {
 		s.active.Wait()
 		// The writer closes last: the last connection moves the write-ahead
 		// log into the database file, which readers may not.
-		s.endErr = errors.Join(s.readers.close(), s.writer.close())
+		s.endErr = errors.Join(s.readers.close(), s.writer.close(), s.alone.close())
 	})
 	return s.endErr
 }
