@@ -158,12 +158,15 @@ func TestPostgresRefused(t *testing.T) {
 					t.Errorf("an id for the second time: %v", err)
 				}
 			case 1: // PostgreSQL knows no such text
+				bad := []moraine.ArchiveID{"zero \x00", "not UTF-8 \xff"}[i%2]
 				err := s.Update(t.Context(), func(tx meta.Tx) error {
-					_, err := tx.Archives().Get("zero \x00")
-					return err
+					if _, err := tx.Archives().Get(bad); !errors.Is(err, meta.ErrNotFound) {
+						t.Errorf("to ask for %q: %v", bad, err)
+					}
+					return tx.Archives().Insert(moraine.Archive{ID: bad, Vault: "v", Body: "b", Created: benchTime})
 				})
 				if moraine.KindOf(err) != moraine.Internal {
-					t.Errorf("text with a zero: %v", err)
+					t.Errorf("to insert %q: %v", bad, err)
 				}
 			default:
 				if _, err := insertPlain(s, 100+i); err != nil {

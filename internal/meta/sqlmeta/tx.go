@@ -4,6 +4,9 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"slices"
+	"strings"
+	"unicode/utf8"
 
 	"moraine"
 	"moraine/internal/meta"
@@ -135,11 +138,22 @@ func one[T any](t *tx, read func(scanner, *T) error, query string, args ...any) 
 	if err != nil {
 		return v, err
 	}
+	if t.ses.dooms && !writes[query] && slices.ContainsFunc(args, noText) {
+		return v, meta.ErrNotFound
+	}
 	if err := read(st.QueryRowContext(context.Background(), args...), &v); err != nil {
 		var none T
 		return none, t.doom(err)
 	}
 	return v, nil
+}
+
+// noText reports whether a value is a string that no column of text on PostgreSQL
+// can hold, so that to ask for it is refused instead of answered. Clients may
+// ask for any id.
+func noText(arg any) bool {
+	s, ok := arg.(string)
+	return ok && (strings.IndexByte(s, 0) >= 0 || !utf8.ValidString(s))
 }
 
 // many reads all rows of a query with read. The query bounds their number.
