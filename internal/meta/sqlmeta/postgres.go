@@ -16,14 +16,15 @@ import (
 	"github.com/jackc/pgx/v5/stdlib"
 )
 
-// Bounds of what a connection to PostgreSQL waits for.
-const (
-	connectTimeout = 5 * time.Second // unless the URL says connect_timeout
-	// stallMax is how long an answer may be in coming, byte by byte. It is more
-	// than any timeout of the server, so that it strikes when the server or the
-	// way to it is gone.
-	stallMax = 2 * time.Minute
-)
+// connectTimeout bounds the wait for a connection, unless the URL says
+// connect_timeout.
+const connectTimeout = 5 * time.Second
+
+// stallMax is how long an answer may be in coming, byte by byte. To an Update it
+// is more than any timeout of the server, so that it strikes when the server or
+// the way to it is gone; a View may ask for what takes longer. Steps of the
+// schema take as long as they take.
+var stallMax = map[role]time.Duration{roleReader: 2 * time.Minute, roleWriter: 45 * time.Second}
 
 // parameters hold for every connection, unless the URL says otherwise. They
 // travel with its beginning, so that no connection can be without them.
@@ -48,7 +49,7 @@ var parameters = map[string]string{
 var ofRole = map[role]map[string]string{
 	// A View lasts as long as its caller reads; he bounds it, and stallMax what
 	// the server takes.
-	roleReader: {"statement_timeout": "0", "default_transaction_read_only": "off"},
+	roleReader: {"statement_timeout": "0"},
 	// An Update waits for nothing but its statements.
 	roleWriter: {
 		"statement_timeout": "30s", "lock_timeout": "5s", "idle_in_transaction_session_timeout": "60s",
@@ -73,10 +74,7 @@ func newPostgres(c Config, r role, size int) (*sql.DB, error) {
 	if !strings.Contains(c.URL, "connect_timeout") {
 		cfg.ConnectTimeout = connectTimeout
 	}
-	stall := stallMax
-	if r == roleSteps {
-		stall = 0
-	}
+	stall := stallMax[r]
 	cfg.AfterNetConnect = func(_ context.Context, _ *pgconn.Config, conn net.Conn) (net.Conn, error) {
 		if c.wrap != nil {
 			conn = c.wrap(conn)
