@@ -16,6 +16,7 @@ import (
 // its metric is absent; they are called from any goroutine.
 type Sources struct {
 	Fsyncs   func() int64          // syncs to disk since the start
+	Retries  func() int64          // commits of rows that were tried again since the start; nil if none ever is
 	DiskFree func() (int64, error) // bytes that may still be written to the data directory
 	Mirror   func() Mirror         // how the copies of blobs are
 	// Census counts rows.
@@ -116,13 +117,14 @@ func (m *Metrics) Removed(message moraine.Message) {
 
 // gauges asks its sources at every scrape.
 type gauges struct {
-	src                                     Sources
-	fsyncs, diskFree, uploads, job, message *prometheus.Desc
+	src                                              Sources
+	fsyncs, retries, diskFree, uploads, job, message *prometheus.Desc
 }
 
 func newGauges(src Sources) *gauges {
 	return &gauges{
 		src:      src,
+		retries:  prometheus.NewDesc("moraine_rows_retries_total", "Transactions on rows that ran again since the start, after a race with another node or a lost connection.", nil, nil),
 		fsyncs:   prometheus.NewDesc("moraine_fsyncs_total", "Syncs to disk since the start: of files and directories, and one for each commit of rows.", nil, nil),
 		diskFree: prometheus.NewDesc("moraine_disk_free_bytes", "Bytes that may still be written to the file system of the data directory.", nil, nil),
 		uploads:  prometheus.NewDesc("moraine_open_uploads", "Multipart uploads that are neither completed nor aborted.", nil, nil),
@@ -133,7 +135,7 @@ func newGauges(src Sources) *gauges {
 
 // Describe implements prometheus.Collector.
 func (g *gauges) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{g.fsyncs, g.diskFree, g.uploads, g.job, g.message} {
+	for _, d := range []*prometheus.Desc{g.fsyncs, g.retries, g.diskFree, g.uploads, g.job, g.message} {
 		ch <- d
 	}
 }
@@ -141,6 +143,9 @@ func (g *gauges) Describe(ch chan<- *prometheus.Desc) {
 // Collect implements prometheus.Collector. A figure that cannot be had is
 // reported as an error of the scrape, which shows the others.
 func (g *gauges) Collect(ch chan<- prometheus.Metric) {
+	if g.src.Retries != nil {
+		ch <- prometheus.MustNewConstMetric(g.retries, prometheus.CounterValue, float64(g.src.Retries()))
+	}
 	if g.src.Fsyncs != nil {
 		ch <- prometheus.MustNewConstMetric(g.fsyncs, prometheus.CounterValue, float64(g.src.Fsyncs()))
 	}

@@ -49,6 +49,7 @@ not be finished.`),
 			return err
 		}
 		f.Blobs, f.Bucket = cfg.Storage.Blobs, cfg.Storage.Bucket
+		f.Meta = cfg.Meta
 		f.Data, f.Mirror, f.Encryption, f.Log = cfg.Data, cfg.Storage.Mirror, cfg.Encryption, newLog(e, cfg.Log)
 		res, err := f.Run(cmd.Context())
 		if err != nil {

@@ -22,6 +22,7 @@ type Config struct {
 	Listen string // host:port of the Glacier API
 	Data   string // data directory; empty if Ephemeral
 
+	Meta    Meta
 	Storage Storage
 
 	Ephemeral bool // a data directory for this process alone

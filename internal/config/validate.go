@@ -31,7 +31,7 @@ var regionName = regexp.MustCompile(`^[a-z][a-z0-9-]{0,62}$`)
 // It looks at nothing but c.
 func (c *Config) Validate() error {
 	return errors.Join(
-		c.checkListen(), c.checkStorage(), c.checkAdmin(), c.checkTLS(), c.checkRoot(), c.checkRegions(), c.checkScrub(),
+		c.checkListen(), c.checkMeta(), c.checkStorage(), c.checkAdmin(), c.checkTLS(), c.checkRoot(), c.checkRegions(), c.checkScrub(),
 		c.checkLifetimes(), c.checkNotify(), c.checkBounds(), c.checkChoices(), c.checkAudit(), c.checkEncryption(),
 	)
 }

@@ -31,6 +31,7 @@ const (
 	modeFile        = "mode"
 	clockFile       = "clock"
 	rowsFile        = "meta.db"
+	databaseFile    = "database"
 	packsDir        = "packs"
 )
 
@@ -39,17 +40,18 @@ type data struct {
 	dir  string // absolute
 	fsys *disk.OS
 	lock *disk.FileLock
-	used bool // there were rows when it was opened
+	rows config.Meta // where the rows are, if not in it
+	used bool        // there were rows when it was opened
 }
 
 // openData makes the directory if need be, locks it and looks whether its
 // parts are all there.
-func openData(dir string) (*data, error) {
+func openData(dir string, rows config.Meta) (*data, error) {
 	abs, err := filepath.Abs(dir)
 	if err != nil {
 		return nil, fmt.Errorf("data directory %s: %w", dir, err)
 	}
-	d := &data{dir: abs, fsys: disk.NewOS()}
+	d := &data{dir: abs, fsys: disk.NewOS(), rows: rows}
 	if err := disk.MkdirAll(d.fsys, abs); err != nil {
 		return nil, fmt.Errorf("the data directory cannot be made: %w", err)
 	}
@@ -74,23 +76,29 @@ func (e *inUseError) Error() string {
 	return fmt.Sprintf("the data directory %s is in use by %s; stop that one first, or name another directory", e.dir, e.holder)
 }
 
-// openExisting is openData for a directory that must hold rows.
-func openExisting(dir string) (*data, error) {
-	if _, err := os.Stat(filepath.Join(dir, rowsFile)); err != nil {
+// openExisting is openData for a directory that must hold rows, or say where
+// they are.
+func openExisting(dir string, rows config.Meta) (*data, error) {
+	_, err := os.Stat(filepath.Join(dir, rowsFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		if _, known := os.Stat(filepath.Join(dir, databaseFile)); known == nil {
+			err = nil
+		}
+	}
+	if err != nil {
 		return nil, fmt.Errorf("%s is not a data directory in use: %w", dir, err)
 	}
-	return openData(dir)
+	return openData(dir, rows)
 }
 
 // inspect refuses a directory of which a part was lost. With rows but no packs
 // every archive would be damaged; with packs but no rows every archive would
 // be taken for what a crash left behind, and deleted.
 func (d *data) inspect() error {
-	_, err := os.Stat(d.path(rowsFile))
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("look for rows: %w", err)
+	place, err := d.findRows()
+	if err != nil {
+		return err
 	}
-	d.used = err == nil
 	packs, err := d.packs()
 	switch {
 	case err != nil && !errors.Is(err, fs.ErrNotExist):
@@ -99,9 +107,9 @@ func (d *data) inspect() error {
 		if r, found, err := d.readRecord(); err != nil || found && r.stores[mirror.Second] != "" {
 			return err // whether the mirror can stand in is for settleStorage to say
 		}
-		return fmt.Errorf("%s has %s but %s is missing; restore both from the same backup", d.dir, rowsFile, packsDir)
+		return fmt.Errorf("%s has %s but %s is missing; restore both from the same backup", d.dir, place, packsDir)
 	case !d.used && packs:
-		return fmt.Errorf("%s holds packs but %s is missing, so every archive would be taken for an orphan and deleted; restore both from the same backup", d.dir, rowsFile)
+		return fmt.Errorf("%s holds packs but %s is missing, so every archive would be taken for an orphan and deleted; restore both from the same backup", d.dir, place)
 	}
 	// The directory for packs is durable before there are rows, so that a crash
 	// here does not look like a loss.
@@ -138,9 +146,9 @@ func (d *data) openStores(ctx context.Context, log *slog.Logger, want storageWan
 	if hash, err := sha256x.Chosen(); err != nil {
 		log.WarnContext(ctx, "fast hashing failed its test and is off; is the processor sound?", "hash", hash, "err", err)
 	}
-	rows, err := sqlmeta.Open(ctx, sqlmeta.Config{Path: d.path(rowsFile), Log: log})
+	rows, err := d.openRows(ctx, log)
 	if err != nil {
-		return nil, fmt.Errorf("open %s: %w", d.path(rowsFile), err)
+		return nil, err
 	}
 	// The name of the rows is durable before there are packs: packs without
 	// rows are refused as a loss.

@@ -19,6 +19,7 @@ import (
 
 // Fsck says which data directory to check, and how.
 type Fsck struct {
+	Meta    config.Meta // where the rows are, if not in the data directory
 	Data    string
 	Blobs   string        // the bucket of the first copies; "" for packs in the data directory
 	Mirror  string        // directory or bucket of the second copies; "" if there are none, or to leave them out
@@ -103,7 +104,7 @@ func (f Fsck) Run(ctx context.Context) (res FsckResult, err error) {
 	if f.WithoutKeys && f.Rebuild {
 		return res, errors.New("references of encrypted blobs cannot be mended without keys; give the settings of encryption that the server has")
 	}
-	d, err := openExisting(f.Data)
+	d, err := openExisting(f.Data, f.Meta)
 	if err != nil {
 		return res, err
 	}

@@ -83,7 +83,7 @@ func (m Migration) run(ctx context.Context, from *config.Config, d *data, s *sto
 	if err != nil {
 		return reply, fmt.Errorf("the settings of the new house: %w", err)
 	}
-	there, err := openData(to.Data)
+	there, err := openData(to.Data, to.Meta)
 	if err != nil {
 		return reply, fmt.Errorf("the new house: %w", err)
 	}

@@ -19,7 +19,6 @@ import (
 	"moraine/internal/blob/s3"
 	"moraine/internal/config"
 	"moraine/internal/meta"
-	"moraine/internal/meta/sqlmeta"
 )
 
 // The directories of blobs that Options.Rebuild names.
@@ -65,7 +64,7 @@ func (r *MirrorReport) Whole() bool {
 // MirrorStatus asks the server that has the data directory through its admin
 // listener or, if none has it, the rows.
 func MirrorStatus(ctx context.Context, cfg config.Config, log *slog.Logger) (r MirrorReport, err error) {
-	d, err := openExisting(cfg.Data)
+	d, err := openExisting(cfg.Data, cfg.Meta)
 	var inUse *inUseError
 	if errors.As(err, &inUse) {
 		return askMirror(ctx, cfg)
@@ -202,9 +201,9 @@ const rowBatch = 1000
 
 // eachRow calls fn for each extent in the rows of a directory.
 func (d *data) eachRow(ctx context.Context, log *slog.Logger, fn func(moraine.Extent)) (err error) {
-	rows, err := sqlmeta.Open(ctx, sqlmeta.Config{Path: d.path(rowsFile), Log: log})
+	rows, err := d.openRows(ctx, log)
 	if err != nil {
-		return fmt.Errorf("open %s: %w", d.path(rowsFile), err)
+		return err
 	}
 	defer func() { err = errors.Join(err, rows.Close()) }()
 	for after := (moraine.BlobID{}); ; {
@@ -229,7 +228,7 @@ func (o Offline) DetachMirror(ctx context.Context, force bool) (alone int64, err
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	d, err := openExisting(o.Data)
+	d, err := openExisting(o.Data, o.Meta)
 	if err != nil {
 		return 0, err
 	}

@@ -90,6 +90,7 @@ func newNode(cfg config.Config, opts Options, d *data, s *stores, id identity, c
 	n.tooMany = tooMany(cfg, newThrottle(cfg.Auth.FailureLimit, opts))
 	n.metrics = adminapi.NewMetrics(adminapi.Sources{
 		Fsyncs:   func() int64 { return d.fsys.Syncs() + int64(s.rows.Commits()) },
+		Retries:  retries(s.rows),
 		DiskFree: func() (int64, error) { return disk.Free(d.dir) },
 		Mirror:   n.mirror,
 		Census:   func(ctx context.Context) (adminapi.Census, error) { return census(ctx, s.rows) },

@@ -3,13 +3,11 @@ package server
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"time"
 
 	"moraine"
 	"moraine/internal/clock"
-	"moraine/internal/meta/sqlmeta"
 	"moraine/internal/notify"
 )
 
@@ -32,14 +30,14 @@ func (o Offline) outbox(ctx context.Context, retention time.Duration, fn func(*n
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	d, err := openExisting(o.Data)
+	d, err := openExisting(o.Data, o.Meta)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, d.Close()) }()
-	rows, err := sqlmeta.Open(ctx, sqlmeta.Config{Path: d.path(rowsFile), Log: o.Log})
+	rows, err := d.openRows(ctx, o.Log)
 	if err != nil {
-		return fmt.Errorf("open %s: %w", d.path(rowsFile), err)
+		return err
 	}
 	defer func() { err = errors.Join(err, rows.Close()) }()
 	// What is due is due by the clock of the server, which may be behind or

@@ -281,7 +281,7 @@ func operate[T any](
 	running func(*adminclient.Client, context.Context) (T, error), stopped func(context.Context, *data, Options) (T, error),
 ) (reply T, err error) {
 	opts.fill()
-	d, err := openExisting(cfg.Data)
+	d, err := openExisting(cfg.Data, cfg.Meta)
 	var used *inUseError
 	if errors.As(err, &used) {
 		client, _, err := findRunning(ctx, cfg, used)

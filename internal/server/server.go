@@ -83,7 +83,7 @@ func Run(ctx context.Context, cfg config.Config, opts Options) (err error) {
 	}
 	// The lock comes before the addresses: a second server on the directory is
 	// told so, and not that an address is in use.
-	data, err := openData(cfg.Data)
+	data, err := openData(cfg.Data, cfg.Meta)
 	if err != nil {
 		return err
 	}

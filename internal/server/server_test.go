@@ -14,6 +14,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"io"
+	"log"
 	"log/slog"
 	"math/big"
 	"net"
@@ -30,12 +31,20 @@ import (
 
 	"moraine/internal/account"
 	"moraine/internal/config"
+	"moraine/internal/pgtest"
 	"moraine/internal/server"
 	"moraine/internal/sigv4"
 	"moraine/internal/treehash"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if err := errors.Join(pgtest.Stop(), goleak.Find()); err != nil {
+		log.Print(err)
+		code = max(code, 1)
+	}
+	os.Exit(code)
+}
 
 const waitMax = 30 * time.Second
 

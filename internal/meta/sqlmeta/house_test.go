@@ -16,9 +16,8 @@ import (
 )
 
 // filled is a store with rows in every table.
-func filled(t *testing.T) *sqlmeta.Store {
+func filled(t *testing.T, s *sqlmeta.Store) *sqlmeta.Store {
 	t.Helper()
-	s := openFor(t, rowsPath(t))
 	metatest.Fill(t, s, 1)
 	err := s.Update(t.Context(), func(tx meta.Tx) error {
 		tick := time.Unix(1_700_000_000, 0).UTC()
@@ -78,10 +77,22 @@ func dump(t *testing.T, s *sqlmeta.Store, table string) []string {
 }
 
 // TestTakeRows moves rows to a store that holds others from a move that was cut
-// off.
+// off, from each engine to each.
 func TestTakeRows(t *testing.T) {
 	t.Parallel()
-	from, to := filled(t), openFor(t, rowsPath(t))
+	lite := func(t *testing.T) *sqlmeta.Store { return openFor(t, rowsPath(t)) }
+	large := func(t *testing.T) *sqlmeta.Store { return openAt(t, sqlmeta.Config{URL: migrated(t)}) }
+	for name, open := range map[string][2]func(t *testing.T) *sqlmeta.Store{
+		"within SQLite": {lite, lite}, "to PostgreSQL": {lite, large}, "from PostgreSQL": {large, lite},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			testTakeRows(t, filled(t, open[0](t)), open[1](t))
+		})
+	}
+}
+
+func testTakeRows(t *testing.T, from, to *sqlmeta.Store) {
 	metatest.Fill(t, to, 2)
 	extents := arrive(t, from, to)
 	stray := moraine.Garbage{Blob: moraine.BlobID{255, 255}, Ref: "stray", Size: 7}
@@ -135,7 +146,7 @@ func TestTakeRows(t *testing.T) {
 // TestTakeRowsLacking has a blob that did not arrive.
 func TestTakeRowsLacking(t *testing.T) {
 	t.Parallel()
-	from, to := filled(t), openFor(t, rowsPath(t))
+	from, to := filled(t, openFor(t, rowsPath(t))), openFor(t, rowsPath(t))
 	lost := arrive(t, from, to)[1]
 	if err := to.Arrived(t.Context(), nil, []moraine.BlobID{lost.Blob}); err != nil {
 		t.Fatal(err)
