@@ -23,15 +23,15 @@ type transferKernel struct {
 
 // request is struct iocb of the kernel.
 type request struct {
-	data     uint64    // given back with the event: the number of the slot
-	_        [2]uint32 // filled by the kernel, and flags
-	opcode   uint16
-	priority int16
-	fd       uint32
-	buf      uint64
-	size     uint64
-	off      int64
-	_        [2]uint64
+	data   uint64    // given back with the event: the number of the slot
+	_      [2]uint32 // filled by the kernel, and flags
+	opcode uint16
+	_      int16 // priority
+	fd     uint32
+	buf    uint64
+	size   uint64
+	off    int64
+	_      [2]uint64
 }
 
 // event is struct io_event of the kernel.
