@@ -23,7 +23,7 @@ var floors = [][]string{
 	{"internal/policy"}, // a leaf that also knows names of resources
 	{"."},               // nouns
 	{"internal/blob", "internal/meta", "internal/fixity"},                                                                                             // ports, and a format
-	{"internal/blob/blobtest", "internal/blob/mem", "internal/meta/metatest", "internal/meta/mem", "internal/disk/crashfs"},                           // their suites and references
+	{"internal/blob/blobtest", "internal/blob/mem", "internal/meta/metatest", "internal/meta/mem", "internal/disk/crashfs", "internal/disk/sqlvfs"},                           // their suites and references
 	{"internal/blob/pack", "internal/blob/mirror", "internal/meta/sqlmeta", "internal/notify/webhook", "internal/notify/sns", "internal/notify/nats"}, // adapters
 	{"internal/housetest"},                         // what tests of services stand on
 	{"internal/access"},                            // services, the one every other asks first
@@ -50,13 +50,14 @@ var only = map[string][]string{
 	// One package has hashes to compute by the dozen; another logs how it does.
 	"internal/sha256x": {"internal/treehash", "internal/server"},
 	// Files are the business of adapters; services and surfaces know none.
-	"internal/disk": {"internal/disk/crashfs", "internal/blob/pack", "internal/meta/sqlmeta", "internal/audit", "internal/server"},
+	"internal/disk": {"internal/disk/crashfs", "internal/disk/sqlvfs", "internal/blob/pack", "internal/meta/sqlmeta", "internal/audit", "internal/server"},
 	// Suites and references are for tests. Some references are suites' tools.
 	"internal/blob/blobtest":   {},
 	"internal/blob/mem":        {"internal/blob/blobtest"},
 	"internal/meta/metatest":   {},
 	"internal/meta/mem":        {"internal/meta/metatest"},
 	"internal/disk/crashfs":    {},
+	"internal/disk/sqlvfs":     {},
 	"internal/audit/audittest": {},
 	"internal/housetest":       {},
 	"internal/config":          {"internal/server", "internal/cli"},

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
-	"os"
 	"path/filepath"
 
 	"moraine/internal/audit"
@@ -34,35 +33,11 @@ const (
 
 // data is a data directory that this process has to itself.
 type data struct {
-	dir  string // absolute
-	fsys *disk.OS
-	lock *disk.FileLock
-	used bool // there were rows when it was opened
-}
-
-// openData makes the directory if need be, locks it and looks whether its
-// parts are all there.
-func openData(dir string) (*data, error) {
-	abs, err := filepath.Abs(dir)
-	if err != nil {
-		return nil, fmt.Errorf("data directory %s: %w", dir, err)
-	}
-	d := &data{dir: abs, fsys: disk.NewOS()}
-	if err := disk.MkdirAll(d.fsys, abs); err != nil {
-		return nil, fmt.Errorf("the data directory cannot be made: %w", err)
-	}
-	d.lock, err = disk.Lock(d.path(lockFile))
-	var held *disk.LockedError
-	if errors.As(err, &held) {
-		return nil, &inUseError{dir: abs, holder: held.Holder}
-	}
-	if err != nil {
-		return nil, fmt.Errorf("the data directory cannot be locked: %w", err)
-	}
-	if err := d.inspect(); err != nil {
-		return nil, errors.Join(err, d.Close())
-	}
-	return d, nil
+	dir   string // absolute
+	place Place
+	fsys  fileSystem
+	lock  held
+	used  bool // there were rows when it was opened
 }
 
 // inUseError says that another process has the directory.
@@ -72,23 +47,17 @@ func (e *inUseError) Error() string {
 	return fmt.Sprintf("the data directory %s is in use by %s; stop that one first, or name another directory", e.dir, e.holder)
 }
 
-// openExisting is openData for a directory that must hold rows.
-func openExisting(dir string) (*data, error) {
-	if _, err := os.Stat(filepath.Join(dir, rowsFile)); err != nil {
-		return nil, fmt.Errorf("%s is not a data directory in use: %w", dir, err)
-	}
-	return openData(dir)
-}
+// openExisting opens a directory of this machine that must hold rows.
+func openExisting(dir string) (*data, error) { return Place{}.openExisting(dir) }
 
 // inspect refuses a directory of which a part was lost. With rows but no packs
 // every archive would be damaged; with packs but no rows every archive would
 // be taken for what a crash left behind, and deleted.
 func (d *data) inspect() error {
-	_, err := os.Stat(d.path(rowsFile))
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+	var err error
+	if d.used, err = d.place.exists(d.path(rowsFile)); err != nil {
 		return fmt.Errorf("look for rows: %w", err)
 	}
-	d.used = err == nil
 	packs, err := d.packs()
 	switch {
 	case err != nil && !errors.Is(err, fs.ErrNotExist):
@@ -117,6 +86,12 @@ func (d *data) packs() (bool, error) {
 
 func (d *data) path(name string) string { return filepath.Join(d.dir, name) }
 
+// free is the number of bytes that may still be written.
+func (d *data) free() (int64, error) {
+	n, _, err := d.place.space(d.dir)
+	return n, err
+}
+
 // Close gives the directory up.
 func (d *data) Close() error { return d.lock.Close() }
 
@@ -134,7 +109,7 @@ func (d *data) openStores(ctx context.Context, log *slog.Logger, want storageWan
 	if hash, err := sha256x.Chosen(); err != nil {
 		log.WarnContext(ctx, "fast hashing failed its test and is off; is the processor sound?", "hash", hash, "err", err)
 	}
-	rows, err := sqlmeta.Open(ctx, sqlmeta.Config{Path: d.path(rowsFile), Log: log})
+	rows, err := sqlmeta.Open(ctx, sqlmeta.Config{Path: d.path(rowsFile), VFS: d.place.VFS, Log: log})
 	if err != nil {
 		return nil, fmt.Errorf("open %s: %w", d.path(rowsFile), err)
 	}
@@ -160,7 +135,7 @@ func (d *data) openBlobs(st *storage, want storageWanted, pacer *mend.Pacer, log
 	if err != nil {
 		return nil, fmt.Errorf("open %s: %w", d.path(packsDir), err)
 	}
-	cfg := mirror.Config{Primary: reservingPacks{primary, roomIn(d.dir)}, Rebuilding: st.rebuilding(), Pace: pacer.Wait, Log: log}
+	cfg := mirror.Config{Primary: reservingPacks{primary, roomIn(d)}, Rebuilding: st.rebuilding(), Pace: pacer.Wait, Log: log}
 	if want.ack == config.AckOne {
 		cfg.Ack = mirror.One
 	}

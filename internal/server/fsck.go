@@ -21,6 +21,7 @@ type Fsck struct {
 	Rebuild bool         // mend references that lead nowhere from what the packs say
 	Out     io.Writer    // findings and counts, one line each
 	Log     *slog.Logger // zero: discard
+	Place   Place        // what the data directory is on
 }
 
 // FsckResult counts what a check found.
@@ -88,7 +89,7 @@ func (f Fsck) Run(ctx context.Context) (res FsckResult, err error) {
 	if f.Log == nil {
 		f.Log = slog.New(slog.DiscardHandler)
 	}
-	d, err := openExisting(f.Data)
+	d, err := f.Place.openExisting(f.Data)
 	if err != nil {
 		return res, err
 	}

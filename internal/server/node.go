@@ -17,7 +17,6 @@ import (
 	"moraine/internal/blob"
 	"moraine/internal/clock"
 	"moraine/internal/config"
-	"moraine/internal/disk"
 	"moraine/internal/iamapi"
 	"moraine/internal/job"
 	"moraine/internal/mend"
@@ -58,7 +57,7 @@ func newNode(cfg config.Config, opts Options, d *data, s *stores, id identity, c
 	opts.Now = clk.Now
 	unreadable := unparsable(s.audit)
 	pending, authority := new(blob.Pending), access.New(access.Config{Now: opts.Now, Log: opts.Log, Unreadable: unreadable})
-	blobs := reserving{s.blobs, roomIn(d.dir)}
+	blobs := reserving{s.blobs, roomIn(d)}
 	n := &node{log: opts.Log, clock: clk, process: d.lock.Holder()}
 	n.mend = n.newMend(opts, s, blobs, pending)
 	n.mirror = n.mirrorStatus(s)
@@ -84,7 +83,7 @@ func newNode(cfg config.Config, opts Options, d *data, s *stores, id identity, c
 	n.tooMany = tooMany(cfg, newThrottle(cfg.Auth.FailureLimit, opts))
 	n.metrics = adminapi.NewMetrics(adminapi.Sources{
 		Fsyncs:   func() int64 { return d.fsys.Syncs() + int64(s.rows.Commits()) },
-		DiskFree: func() (int64, error) { return disk.Free(d.dir) },
+		DiskFree: d.free,
 		Mirror:   n.mirror,
 		Census:   func(ctx context.Context) (adminapi.Census, error) { return census(ctx, s.rows) },
 		Clock:    clk.Status,

@@ -7,7 +7,6 @@ import (
 	"moraine"
 	"moraine/internal/blob/mirror"
 	"moraine/internal/blob/pack"
-	"moraine/internal/disk"
 )
 
 // Bounds of the space that blobs leave free, in bytes, and the share of the
@@ -26,8 +25,8 @@ type room struct {
 	space func() (free, total int64, err error)
 }
 
-func roomIn(dir string) room {
-	return room{space: func() (int64, int64, error) { return disk.Space(dir) }}
+func roomIn(d *data) room {
+	return room{space: func() (int64, int64, error) { return d.place.space(d.dir) }}
 }
 
 // check refuses a blob after which little space would be left.

@@ -22,6 +22,10 @@ const (
 func (f *FS) Crash(keep Keep, rnd *rand.Rand) *FS {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	return f.crash(keep, rnd)
+}
+
+func (f *FS) crash(keep Keep, rnd *rand.Rand) *FS {
 	kept := func() bool { return keep == KeepAll || keep == KeepRandom && rnd.IntN(2) == 0 }
 
 	names, dirs := maps.Clone(f.durable), maps.Clone(f.durDirs)

@@ -9,6 +9,7 @@ package crashfs
 
 import (
 	"io/fs"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"sync"
@@ -61,6 +62,8 @@ type FS struct {
 	fault     Fault
 	dead      bool // the power is cut
 	failEvery bool // each operation from failOp on fails
+
+	watch func(op int, crash func(Keep, *rand.Rand) *FS) // nil for nobody
 }
 
 type inode struct {
@@ -144,6 +147,15 @@ func (f *FS) FailAll(fault Fault) {
 	f.failOp, f.fault, f.failEvery = f.ops+1, fault, true
 }
 
+// Watch calls fn before each operation that changes something, with its number,
+// while everything else stands still. crash is Crash at that instant; fn must not
+// use f in any other way. Nil ends it.
+func (f *FS) Watch(fn func(op int, crash func(Keep, *rand.Rand) *FS)) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.watch = fn
+}
+
 // FailRead makes the n-th read from now fail.
 func (f *FS) FailRead(n int) {
 	f.mu.Lock()
@@ -215,6 +227,9 @@ func (f *FS) step(op, name string, wantsSpace bool) (do bool, err error) {
 		return false, &fs.PathError{Op: op, Path: name, Err: syscall.EIO}
 	}
 	f.ops++
+	if f.watch != nil {
+		f.watch(f.ops, f.crash)
+	}
 	if f.failOp == 0 || f.ops < f.failOp || (f.ops > f.failOp && !f.failEvery) {
 		return true, nil
 	}

@@ -17,6 +17,9 @@ type Config struct {
 	// Path is the database file. It is made if it does not exist; its
 	// directory must. Required.
 	Path string
+	// VFS is the engine's name for the file system that Path is on. Zero is the
+	// operating system's.
+	VFS string
 	// Views is how many Views run at the same time; the others wait. Each may
 	// hold a connection with 2 MiB of page cache. Zero means 8.
 	Views int
@@ -67,14 +70,14 @@ func Open(ctx context.Context, c Config) (*Store, error) {
 	if c.Path == "" {
 		return nil, errors.New("open rows: no path")
 	}
-	writing, err := newPool(c.Path, roleWriter, 1)
+	writing, err := newPool(c, roleWriter, 1)
 	if err != nil {
 		return nil, fmt.Errorf("open rows: %w", err)
 	}
 	if err := migrate(ctx, writing); err != nil {
 		return nil, fmt.Errorf("open rows: %w", errors.Join(translate(err), writing.Close()))
 	}
-	reading, err := newPool(c.Path, roleReader, c.Views)
+	reading, err := newPool(c, roleReader, c.Views)
 	if err != nil {
 		return nil, fmt.Errorf("open rows: %w", errors.Join(err, writing.Close()))
 	}
@@ -162,8 +165,8 @@ func (s *Store) Close() error {
 
 // newPool makes a database/sql pool. It is only ever asked for connections that
 // sessions then keep.
-func newPool(path string, r role, size int) (*sql.DB, error) {
-	name, err := dataSource(path, r)
+func newPool(c Config, r role, size int) (*sql.DB, error) {
+	name, err := dataSource(c, r)
 	if err != nil {
 		return nil, err
 	}
