@@ -34,6 +34,7 @@ var floors = [][]string{
 	{"internal/iamclient", "internal/adminclient"},                                                                                    // the other ends of two of them
 	{"internal/config"}, // assembly, from settings
 	{"internal/server"}, // to a running server
+	{"internal/proof"},  // tests of whole ones
 	{"internal/cli"},    // to a command line
 	{"cmd/moraine"},     // to a process
 }
@@ -67,6 +68,7 @@ var only = map[string][]string{
 	"internal/audit/audittest":     {},
 	"internal/blobkeys/mastertest": {},
 	"internal/housetest":           {},
+	"internal/proof":               {},
 	"internal/config":              {"internal/server", "internal/cli"},
 	"internal/server":              {"internal/cli"},
 	"internal/iamclient":           {"internal/cli"},

@@ -67,8 +67,8 @@ type FS struct {
 }
 
 type inode struct {
-	cur     []byte // what a read sees
-	durable []byte // what a crash leaves at least
+	cur     content // what a read sees
+	durable content // what a crash leaves at least
 	pending []dataOp
 	pages   map[int64]bool // allocated
 	lost    int            // syncs that lost something; every open file learns of each
@@ -206,7 +206,7 @@ func (f *FS) ReadFile(name string) []byte {
 	if ino == nil {
 		return nil
 	}
-	return append([]byte{}, ino.cur...)
+	return ino.cur.all()
 }
 
 // Flip inverts the bits of mask in one byte of a file, on the disk itself.
@@ -214,9 +214,9 @@ func (f *FS) Flip(name string, off int64, mask byte) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	ino := f.names[filepath.Clean(name)]
-	ino.cur[off] ^= mask
-	if off < int64(len(ino.durable)) {
-		ino.durable[off] ^= mask
+	ino.cur = ino.cur.flip(off, mask)
+	if off < ino.durable.size {
+		ino.durable = ino.durable.flip(off, mask)
 	}
 }
 
