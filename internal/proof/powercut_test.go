@@ -8,6 +8,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -64,7 +65,7 @@ type before struct {
 func (c *client) before() before {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return before{c.vault, c.known, c.flight, c.acked, c.bytes}
+	return before{c.vault, c.known, c.flight, c.acked, maps.Clone(c.bytes)}
 }
 
 // fates are what becomes of what was not synced.
