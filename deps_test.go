@@ -23,9 +23,9 @@ var floors = [][]string{
 	{"internal/policy"}, // a leaf that also knows names of resources
 	{"."},               // nouns
 	{"internal/blob", "internal/meta", "internal/fixity"}, // ports, and a format
-	{"internal/blob/blobtest", "internal/blob/mem", "internal/meta/metatest", "internal/meta/mem", "internal/disk/crashfs", "internal/blobkeys/mastertest", "internal/blob/s3/s3test"}, // their suites and references
-	{"internal/blob/pack", "internal/blob/s3", "internal/blob/mirror", "internal/meta/sqlmeta", "internal/notify/webhook", "internal/notify/sns", "internal/notify/nats"},              // adapters
-	{"internal/blob/crypt", "internal/blobkeys/keyfile", "internal/blobkeys/kms", "internal/blobkeys/transit"},                                                                         // adapters of encryption
+	{"internal/blob/blobtest", "internal/blob/mem", "internal/meta/metatest", "internal/meta/mem", "internal/disk/crashfs", "internal/disk/sqlvfs", "internal/blobkeys/mastertest", "internal/blob/s3/s3test"}, // their suites and references
+	{"internal/blob/pack", "internal/blob/s3", "internal/blob/mirror", "internal/meta/sqlmeta", "internal/notify/webhook", "internal/notify/sns", "internal/notify/nats"},                                      // adapters
+	{"internal/blob/crypt", "internal/blobkeys/keyfile", "internal/blobkeys/kms", "internal/blobkeys/transit"},                                                                                                 // adapters of encryption
 	{"internal/housetest"},                         // what tests of services stand on
 	{"internal/access"},                            // services, the one every other asks first
 	{"internal/audit", "internal/audit/audittest"}, // the record of who did what, in files; and what tests read of it
@@ -34,6 +34,7 @@ var floors = [][]string{
 	{"internal/iamclient", "internal/adminclient"},           // the other ends of two of them
 	{"internal/config"}, // assembly, from settings
 	{"internal/server"}, // to a running server
+	{"internal/proof"},  // tests of whole ones
 	{"internal/cli"},    // to a command line
 	{"cmd/moraine"},     // to a process
 }
@@ -57,17 +58,19 @@ var only = map[string][]string{
 	"internal/blobkeys/kms":     {"internal/server"},
 	"internal/blobkeys/transit": {"internal/server"},
 	// Files are the business of adapters; services and surfaces know none.
-	"internal/disk": {"internal/disk/crashfs", "internal/blob/pack", "internal/meta/sqlmeta", "internal/audit", "internal/server"},
+	"internal/disk": {"internal/disk/crashfs", "internal/disk/sqlvfs", "internal/blob/pack", "internal/meta/sqlmeta", "internal/audit", "internal/server"},
 	// Suites and references are for tests. Some references are suites' tools.
 	"internal/blob/blobtest":       {},
 	"internal/blob/mem":            {"internal/blob/blobtest"},
 	"internal/meta/metatest":       {},
 	"internal/meta/mem":            {"internal/meta/metatest"},
 	"internal/disk/crashfs":        {},
+	"internal/disk/sqlvfs":         {},
 	"internal/audit/audittest":     {},
 	"internal/blobkeys/mastertest": {},
 	"internal/housetest":           {},
 	"internal/pgtest":              {},
+	"internal/proof":               {},
 	"internal/config":              {"internal/server", "internal/cli"},
 	"internal/server":              {"internal/cli"},
 	"internal/iamclient":           {"internal/cli"},

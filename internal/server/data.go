@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
-	"os"
 	"path/filepath"
 
 	"moraine/internal/audit"
@@ -37,36 +36,12 @@ const (
 
 // data is a data directory that this process has to itself.
 type data struct {
-	dir  string // absolute
-	fsys *disk.OS
-	lock *disk.FileLock
-	rows config.Meta // where the rows are, if not in it
-	used bool        // there were rows when it was opened
-}
-
-// openData makes the directory if need be, locks it and looks whether its
-// parts are all there.
-func openData(dir string, rows config.Meta) (*data, error) {
-	abs, err := filepath.Abs(dir)
-	if err != nil {
-		return nil, fmt.Errorf("data directory %s: %w", dir, err)
-	}
-	d := &data{dir: abs, fsys: disk.NewOS(), rows: rows}
-	if err := disk.MkdirAll(d.fsys, abs); err != nil {
-		return nil, fmt.Errorf("the data directory cannot be made: %w", err)
-	}
-	d.lock, err = disk.Lock(d.path(lockFile))
-	var held *disk.LockedError
-	if errors.As(err, &held) {
-		return nil, &inUseError{dir: abs, holder: held.Holder}
-	}
-	if err != nil {
-		return nil, fmt.Errorf("the data directory cannot be locked: %w", err)
-	}
-	if err := d.inspect(); err != nil {
-		return nil, errors.Join(err, d.Close())
-	}
-	return d, nil
+	dir   string // absolute
+	place Place
+	fsys  fileSystem
+	lock  held
+	rows  config.Meta // where the rows are, if not in it
+	used  bool        // there were rows when it was opened
 }
 
 // inUseError says that another process has the directory.
@@ -76,19 +51,10 @@ func (e *inUseError) Error() string {
 	return fmt.Sprintf("the data directory %s is in use by %s; stop that one first, or name another directory", e.dir, e.holder)
 }
 
-// openExisting is openData for a directory that must hold rows, or say where
-// they are.
+// openExisting opens a directory of this machine that must hold rows, or say
+// where they are.
 func openExisting(dir string, rows config.Meta) (*data, error) {
-	_, err := os.Stat(filepath.Join(dir, rowsFile))
-	if errors.Is(err, fs.ErrNotExist) {
-		if _, known := os.Stat(filepath.Join(dir, databaseFile)); known == nil {
-			err = nil
-		}
-	}
-	if err != nil {
-		return nil, fmt.Errorf("%s is not a data directory in use: %w", dir, err)
-	}
-	return openData(dir, rows)
+	return Place{}.openExisting(dir, rows)
 }
 
 // inspect refuses a directory of which a part was lost. With rows but no packs
@@ -127,6 +93,12 @@ func (d *data) packs() (bool, error) {
 
 func (d *data) path(name string) string { return filepath.Join(d.dir, name) }
 
+// free is the number of bytes that may still be written.
+func (d *data) free() (int64, error) {
+	n, _, err := d.place.space(d.dir)
+	return n, err
+}
+
 // Close gives the directory up.
 func (d *data) Close() error { return d.lock.Close() }
 
@@ -164,7 +136,7 @@ func (d *data) openStores(ctx context.Context, log *slog.Logger, want storageWan
 		return nil, errors.Join(err, st.Close(), rows.Close())
 	}
 	// Without keys it opens what is not encrypted.
-	s.blobs = crypt.New(reserving{s.copies, roomIn(d.dir), st.buckets[mirror.Primary] != nil}, nil)
+	s.blobs = crypt.New(reserving{s.copies, roomIn(d), st.buckets[mirror.Primary] != nil}, nil)
 	return s, nil
 }
 
@@ -181,7 +153,7 @@ func (d *data) openBlobs(st *storage, want storageWanted, pacer *mend.Pacer, log
 		if err != nil {
 			return nil, errors.Join(fmt.Errorf("open %s: %w", d.path(packsDir), err), st.buckets.Close())
 		}
-		cfg.Primary = reservingPacks{primary, roomIn(d.dir)}
+		cfg.Primary = reservingPacks{primary, roomIn(d)}
 	}
 	if bucket := st.buckets[mirror.Second]; bucket != nil {
 		cfg.Second = bucket

@@ -31,6 +31,7 @@ type Fsck struct {
 	Encryption  config.Encryption // the masters, if anything is encrypted
 	Out         io.Writer         // findings and counts, one line each
 	Log         *slog.Logger      // zero: discard
+	Place       Place             // what the data directory is on
 }
 
 // FsckResult counts what a check found.
@@ -104,7 +105,7 @@ func (f Fsck) Run(ctx context.Context) (res FsckResult, err error) {
 	if f.WithoutKeys && f.Rebuild {
 		return res, errors.New("references of encrypted blobs cannot be mended without keys; give the settings of encryption that the server has")
 	}
-	d, err := openExisting(f.Data, f.Meta)
+	d, err := f.Place.openExisting(f.Data, f.Meta)
 	if err != nil {
 		return res, err
 	}

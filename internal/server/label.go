@@ -176,7 +176,7 @@ func (d *data) lookAt(path, role string) (blobDir, error) {
 		return b, fmt.Errorf("look into %s: %w", path, err)
 	}
 	b.present = true
-	text, err := readSmall(filepath.Join(path, identityFile))
+	text, err := d.place.readSmall(filepath.Join(path, identityFile))
 	switch {
 	case err == nil:
 		l, err := parseLabel(string(text))
@@ -234,7 +234,7 @@ func (d *data) stick(path string, l label) error {
 // readRecord reads what belongs to the data directory; found is false if it was
 // never written.
 func (d *data) readRecord() (r record, found bool, err error) {
-	text, err := readSmall(d.path(storageFile))
+	text, err := d.place.readSmall(d.path(storageFile))
 	if errors.Is(err, fs.ErrNotExist) {
 		return record{stores: map[string]string{}, rebuilding: map[string]bool{}}, false, nil
 	}

@@ -83,7 +83,7 @@ func (m Migration) run(ctx context.Context, from *config.Config, d *data, s *sto
 	if err != nil {
 		return reply, fmt.Errorf("the settings of the new house: %w", err)
 	}
-	there, err := openData(to.Data, to.Meta)
+	there, err := Place{}.open(to.Data, to.Meta)
 	if err != nil {
 		return reply, fmt.Errorf("the new house: %w", err)
 	}
@@ -160,14 +160,14 @@ func bringFiles(from, to *config.Config, old, there *data) error {
 				source = from.MasterKeyFile
 			}
 		}
-		text, err := readSmall(source)
+		text, err := Place{}.readSmall(source)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
 		if err != nil {
 			return err
 		}
-		have, err := readSmall(there.path(name))
+		have, err := there.place.readSmall(there.path(name))
 		switch {
 		case err == nil && bytes.Equal(have, text):
 			continue

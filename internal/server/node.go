@@ -18,7 +18,6 @@ import (
 	"moraine/internal/blobkeys"
 	"moraine/internal/clock"
 	"moraine/internal/config"
-	"moraine/internal/disk"
 	"moraine/internal/iamapi"
 	"moraine/internal/job"
 	"moraine/internal/mend"
@@ -91,7 +90,7 @@ func newNode(cfg config.Config, opts Options, d *data, s *stores, id identity, c
 	n.metrics = adminapi.NewMetrics(adminapi.Sources{
 		Fsyncs:   func() int64 { return d.fsys.Syncs() + int64(s.rows.Commits()) },
 		Retries:  retries(s.rows),
-		DiskFree: func() (int64, error) { return disk.Free(d.dir) },
+		DiskFree: d.free,
 		Mirror:   n.mirror,
 		Census:   func(ctx context.Context) (adminapi.Census, error) { return census(ctx, s.rows) },
 		Clock:    clk.Status,

@@ -10,7 +10,6 @@ import (
 	"moraine/internal/blob"
 	"moraine/internal/blob/mirror"
 	"moraine/internal/blob/pack"
-	"moraine/internal/disk"
 )
 
 // Bounds of the space that blobs leave free, in bytes, and the share of the
@@ -45,10 +44,10 @@ const (
 	roomShare = 64
 )
 
-func roomIn(dir string) *room {
+func roomIn(d *data) *room {
 	began := time.Now()
 	return &room{
-		space:   func() (int64, int64, error) { return disk.Space(dir) },
+		space:   func() (int64, int64, error) { return d.place.space(d.dir) },
 		elapsed: func() time.Duration { return time.Since(began) },
 	}
 }

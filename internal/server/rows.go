@@ -7,7 +7,6 @@ import (
 	"io/fs"
 	"log/slog"
 	"net/url"
-	"os"
 	"strings"
 
 	"moraine/internal/meta/sqlmeta"
@@ -24,11 +23,10 @@ func (d *data) findRows() (place string, err error) {
 	if err != nil {
 		return "", err
 	}
-	_, err = os.Stat(d.path(rowsFile))
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+	file, err := d.place.exists(d.path(rowsFile))
+	if err != nil {
 		return "", fmt.Errorf("look for rows: %w", err)
 	}
-	file := err == nil
 	switch {
 	case !d.rows.On() && id != "":
 		return "", fmt.Errorf("the rows of %s are in a database of PostgreSQL; name it in meta or meta_file", d.dir)
@@ -45,7 +43,7 @@ func (d *data) findRows() (place string, err error) {
 // database returns what tells the database with the rows from all others, "" if
 // the directory names none.
 func (d *data) database() (string, error) {
-	text, err := readSmall(d.path(databaseFile))
+	text, err := d.place.readSmall(d.path(databaseFile))
 	if errors.Is(err, fs.ErrNotExist) {
 		return "", nil
 	}
@@ -62,7 +60,7 @@ func (d *data) database() (string, error) {
 // openRows opens the rows of the directory, wherever they are.
 func (d *data) openRows(ctx context.Context, log *slog.Logger) (*sqlmeta.Store, error) {
 	if !d.rows.On() {
-		rows, err := sqlmeta.Open(ctx, sqlmeta.Config{Path: d.path(rowsFile), Log: log})
+		rows, err := sqlmeta.Open(ctx, sqlmeta.Config{Path: d.path(rowsFile), VFS: d.place.VFS, Log: log})
 		if err != nil {
 			return nil, fmt.Errorf("open %s: %w", d.path(rowsFile), err)
 		}
@@ -86,7 +84,7 @@ func (d *data) openRows(ctx context.Context, log *slog.Logger) (*sqlmeta.Store, 
 func (d *data) databaseURL() (string, error) {
 	address := d.rows.URL
 	if d.rows.File != "" {
-		text, err := readSmall(d.rows.File)
+		text, err := Place{}.readSmall(d.rows.File)
 		if err != nil {
 			return "", fmt.Errorf("meta_file: %w", err)
 		}

@@ -34,6 +34,7 @@ type Options struct {
 	// Rebuild is primary or mirror if that directory of blobs is an empty disk in
 	// place of one that was lost, and to be filled from the other. Zero: neither.
 	Rebuild string
+	Place   Place // what the data directory is on
 
 	system     func() time.Time // Now as given, where Now has become the server's clock
 	bodyWindow time.Duration    // over which the pace of a body is taken; zero: config.BodyRateWindow
@@ -83,7 +84,7 @@ func Run(ctx context.Context, cfg config.Config, opts Options) (err error) {
 	}
 	// The lock comes before the addresses: a second server on the directory is
 	// told so, and not that an address is in use.
-	data, err := openData(cfg.Data, cfg.Meta)
+	data, err := opts.Place.open(cfg.Data, cfg.Meta)
 	if err != nil {
 		return err
 	}

@@ -36,10 +36,10 @@ func wanted(st config.Storage, rebuild string) storageWanted {
 type storage struct {
 	d       *data
 	record  record
-	buckets buckets        // closed by those who use them, once they do
-	mirror  string         // absolute path, or s3://bucket/prefix; "" for none
-	lock    *disk.FileLock // of the mirror; nil for none
-	notes   []string       // what the operator should know
+	buckets buckets  // closed by those who use them, once they do
+	mirror  string   // absolute path, or s3://bucket/prefix; "" for none
+	lock    held     // of the mirror; nil for none
+	notes   []string // what the operator should know
 }
 
 // settleStorage finds out whether the directories of blobs are those that belong
@@ -222,10 +222,10 @@ func (st *storage) lookAtMirror(ctx context.Context, want storageWanted) (*blobD
 	if err := disk.MkdirAll(st.d.fsys, path); err != nil {
 		return nil, fmt.Errorf("the directory of storage.mirror cannot be made: %w", err)
 	}
-	st.lock, err = disk.Lock(filepath.Join(path, lockFile))
-	var held *disk.LockedError
-	if errors.As(err, &held) {
-		return nil, fmt.Errorf("the mirror %s is in use by %s; name a directory of its own for each data directory", path, held.Holder)
+	st.lock, err = st.d.place.lock(filepath.Join(path, lockFile))
+	var used *disk.LockedError
+	if errors.As(err, &used) {
+		return nil, fmt.Errorf("the mirror %s is in use by %s; name a directory of its own for each data directory", path, used.Holder)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("the mirror %s cannot be locked: %w", path, err)

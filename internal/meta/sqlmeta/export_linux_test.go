@@ -19,4 +19,4 @@ func SyncLog(fd int32) int32 {
 }
 
 // DataSource is how the writer's connection is opened.
-func DataSource(path string) (string, error) { return dataSource(path, roleWriter) }
+func DataSource(path string) (string, error) { return dataSource(Config{Path: path}, roleWriter) }

@@ -1,6 +1,7 @@
 package sqlmeta
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"database/sql/driver"
@@ -46,9 +47,9 @@ var pragmas = [...]string{
 	"mmap_size(0)",                 // memory stays bounded, and an I/O error is an error, not a signal
 }
 
-// dataSource is the modernc.org/sqlite name of the database at path.
-func dataSource(path string, r role) (string, error) {
-	abs, err := filepath.Abs(path)
+// dataSource is the modernc.org/sqlite name of the database of c.
+func dataSource(c Config, r role) (string, error) {
+	abs, err := filepath.Abs(c.Path)
 	if err != nil {
 		return "", err
 	}
@@ -56,8 +57,8 @@ func dataSource(path string, r role) (string, error) {
 		return "", err
 	}
 	q := url.Values{"_defensive": {"1"}, "_dqs": {"0"}, "_error_rc": {"1"}}
-	if vfsName != "" {
-		q.Set("vfs", vfsName)
+	if name := cmp.Or(c.VFS, vfsName); name != "" {
+		q.Set("vfs", name)
 	}
 	for _, p := range pragmas {
 		q.Add("_pragma", p)

@@ -18,6 +18,9 @@ type Config struct {
 	// Path is the database file of SQLite. It is made if it does not exist; its
 	// directory must. Required, unless URL is set.
 	Path string
+	// VFS is the engine's name for the file system that Path is on. Zero is the
+	// operating system's.
+	VFS string
 	// URL names a database of PostgreSQL 14 or later, as postgres://… It must
 	// exist. Zero: SQLite.
 	URL string
@@ -90,14 +93,14 @@ func openSQLite(ctx context.Context, c Config) (*Store, error) {
 	if c.Path == "" {
 		return nil, errors.New("no path")
 	}
-	writing, err := newPool(c.Path, roleWriter, 1)
+	writing, err := newPool(c, roleWriter, 1)
 	if err != nil {
 		return nil, err
 	}
 	if err := migrate(ctx, writing); err != nil {
 		return nil, errors.Join(translate(err), writing.Close())
 	}
-	reading, err := newPool(c.Path, roleReader, c.Views)
+	reading, err := newPool(c, roleReader, c.Views)
 	if err != nil {
 		return nil, errors.Join(err, writing.Close())
 	}
@@ -189,8 +192,8 @@ func (s *Store) Close() error {
 
 // newPool makes a database/sql pool. It is only ever asked for connections that
 // sessions then keep.
-func newPool(path string, r role, size int) (*sql.DB, error) {
-	name, err := dataSource(path, r)
+func newPool(c Config, r role, size int) (*sql.DB, error) {
+	name, err := dataSource(c, r)
 	if err != nil {
 		return nil, err
 	}
