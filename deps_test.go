@@ -19,7 +19,7 @@ const module = "moraine"
 // package is listed; a new one finds its floor here before it finds an import.
 var floors = [][]string{
 	{"internal/sha256x"}, // a leaf that a leaf needs
-	{"internal/treehash", "internal/arn", "internal/sigv4", "internal/disk", "internal/clock", "internal/egress", "internal/peer"}, // leaves: the standard library
+	{"internal/treehash", "internal/arn", "internal/sigv4", "internal/disk", "internal/clock", "internal/egress", "internal/peer", "internal/health"}, // leaves: the standard library
 	{"internal/policy"}, // a leaf that also knows names of resources
 	{"."},               // nouns
 	{"internal/blob", "internal/meta", "internal/fixity"},                                                                                             // ports, and a format

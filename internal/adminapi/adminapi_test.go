@@ -12,6 +12,7 @@ import (
 
 	"moraine"
 	"moraine/internal/adminapi"
+	"moraine/internal/health"
 )
 
 func get(t *testing.T, url string) (int, string) {
@@ -85,10 +86,11 @@ func TestMetricsSurviveAFailingSource(t *testing.T) {
 
 func TestHealth(t *testing.T) {
 	t.Parallel()
-	ready := errors.New("draining")
 	srv := httptest.NewServer(adminapi.New(adminapi.Config{
 		Metrics: adminapi.NewMetrics(adminapi.Sources{}),
-		Ready:   func(context.Context) error { return ready },
+		Ready: func(context.Context) []health.Answer {
+			return []health.Answer{{Name: "rows"}, {Name: "bytes", Err: errors.New("full\nvery full")}}
+		},
 	}))
 	defer srv.Close()
 	for _, tc := range []struct {
@@ -97,7 +99,8 @@ func TestHealth(t *testing.T) {
 		body   string
 	}{
 		{"/healthz", http.StatusOK, "ok\n"},
-		{"/readyz", http.StatusServiceUnavailable, "draining\n"},
+		{"/livez", http.StatusOK, "alive\n"},
+		{"/readyz", http.StatusServiceUnavailable, "not ready\nrows: ok\nbytes: full; very full\n"},
 		{"/debug/pprof/goroutine?debug=1", http.StatusOK, "goroutine profile"},
 		{"/", http.StatusNotFound, "404"},
 	} {

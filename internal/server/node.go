@@ -18,6 +18,7 @@ import (
 	"moraine/internal/clock"
 	"moraine/internal/config"
 	"moraine/internal/disk"
+	"moraine/internal/health"
 	"moraine/internal/iamapi"
 	"moraine/internal/job"
 	"moraine/internal/mend"
@@ -46,6 +47,8 @@ type node struct {
 	clock    *clock.Clock
 	process  string      // what the lock of the data directory says about this process
 	ready    atomic.Bool // requests are taken
+	health   *health.Panel
+	manager  *manager
 
 	hindrance hindrance // of test mode
 	log       *slog.Logger
@@ -73,6 +76,7 @@ func newNode(cfg config.Config, opts Options, d *data, s *stores, id identity, c
 		Retention: cfg.Notify.Retention, Removed: func(m moraine.Message) { n.metrics.Removed(m) },
 	})
 	n.scrub = newScrubDesk(cfg, opts, s.rows, blobs, s.audit, n.mend)
+	n.health = newHealth(cfg, d, s, clk)
 	n.fixity = newFixityDesk(cfg, opts, d, s.rows, id.root.Account)
 	n.jobs = job.New(job.Config{
 		Meta: s.rows, Blobs: blobs, Pending: pending, Access: authority, Now: opts.Now, Log: opts.Log,
@@ -203,14 +207,6 @@ func (n *node) adminHandler(cfg config.Config) http.Handler {
 		Clock: &adminapi.Clock{Status: n.clock.Status, Confirm: n.confirm, Process: n.process},
 		Scrub: n.scrub.admin(), Fixity: n.fixity.admin(),
 	})
-}
-
-// readiness is nil while requests are taken.
-func (n *node) readiness(context.Context) error {
-	if !n.ready.Load() {
-		return errDraining
-	}
-	return nil
 }
 
 // census counts the work that is not finished.

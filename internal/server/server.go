@@ -31,6 +31,12 @@ type Options struct {
 	Elapsed func() time.Duration // a clock that nobody can set, since any instant; zero: that of the process
 	Reload  <-chan os.Signal     // each value means: read the certificate again
 	Version string               // for metrics
+	// Notify tells the service manager how the server is, in the words of
+	// sd_notify. Zero: nobody is told.
+	Notify func(state string) error
+	// Watchdog is within which time the service manager wants to hear from the
+	// server again. Zero: it does not.
+	Watchdog time.Duration
 	// Rebuild is primary or mirror if that directory of blobs is an empty disk in
 	// place of one that was lost, and to be filled from the other. Zero: neither.
 	Rebuild string
@@ -55,13 +61,12 @@ func (o *Options) fill() {
 	o.system = o.Now
 }
 
-// errDraining is the answer of /readyz when the end has begun.
-var errDraining = errors.New("draining")
-
 // Run serves until ctx is cancelled, then drains and returns nil. It returns
 // an error if the server cannot start or one of its parts fails.
 func Run(ctx context.Context, cfg config.Config, opts Options) (err error) {
 	opts.fill()
+	manager := newManager(opts)
+	defer manager.Close() // the last thing done
 	var cert *certificate
 	if cfg.TLS.On() {
 		if cert, err = loadCertificate(cfg.TLS); err != nil {
@@ -136,16 +141,20 @@ func Run(ctx context.Context, cfg config.Config, opts Options) (err error) {
 	hash, _ := sha256x.Chosen() // a refusal was logged with the stores
 	opts.Log.InfoContext(ctx, "serving", "listen", doors.api.Addr().String(), "admin", doors.adminAddr(),
 		"data", data.dir, "account", identity.root.Account, "hash", hash, "version", opts.Version)
-	return n.run(ctx, doors, cfg.DrainTimeout, opts)
+	n.manager = manager
+	return n.run(ctx, doors, cfg, opts)
 }
 
 // run serves until ctx is cancelled or a part fails, then takes things down:
-// first the requests, then the background work, last the admin listener, so
-// that operators can watch the end.
-func (n *node) run(ctx context.Context, doors *doors, drain time.Duration, opts Options) error {
+// first the word that this node is ready, then the requests, then the
+// background work, last the admin listener, so that operators can watch the
+// end.
+func (n *node) run(ctx context.Context, doors *doors, cfg config.Config, opts Options) error {
+	defer n.health.Close()
 	background, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
 	n.ready.Store(true)
+	n.manager.serving(cfg.Listen)
 	parts, failed := errgroup.WithContext(background)
 	parts.Go(func() error { return doors.serveAPI() })
 	parts.Go(func() error { return doors.serveAdmin() })
@@ -161,18 +170,31 @@ func (n *node) run(ctx context.Context, doors *doors, drain time.Duration, opts 
 
 	select {
 	case <-ctx.Done():
-		opts.Log.InfoContext(ctx, "draining", "timeout", drain)
+		opts.Log.InfoContext(ctx, "draining", "delay", cfg.DrainDelay, "timeout", cfg.DrainTimeout)
+		n.ready.Store(false)
+		n.manager.draining(cfg.DrainDelay + cfg.DrainTimeout)
+		linger(failed, cfg.DrainDelay)
 	case <-failed.Done():
+		n.ready.Store(false)
 	}
-	n.ready.Store(false)
-	if !doors.drain(drain) {
-		opts.Log.WarnContext(ctx, "requests were cut off", "timeout", drain)
+	if !doors.drain(cfg.DrainTimeout) {
+		opts.Log.WarnContext(ctx, "requests were cut off", "timeout", cfg.DrainTimeout)
 	}
 	stop()
 	doors.closeAdmin()
 	err := parts.Wait()
 	opts.Log.InfoContext(ctx, "stopped")
 	return err
+}
+
+// linger waits for a while, or until ctx is done.
+func linger(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+	case <-timer.C:
+	}
 }
 
 // named says which part an error comes from.
