@@ -22,8 +22,8 @@ var floors = [][]string{
 	{"internal/treehash", "internal/arn", "internal/sigv4", "internal/disk", "internal/clock", "internal/egress", "internal/peer", "internal/health"}, // leaves: the standard library
 	{"internal/policy"}, // a leaf that also knows names of resources
 	{"."},               // nouns
-	{"internal/blob", "internal/meta", "internal/fixity"},                                                                                             // ports, and a format
-	{"internal/blob/blobtest", "internal/blob/mem", "internal/meta/metatest", "internal/meta/mem", "internal/disk/crashfs"},                           // their suites and references
+	{"internal/blob", "internal/meta", "internal/fixity"}, // ports, and a format
+	{"internal/blob/blobtest", "internal/blob/mem", "internal/meta/metatest", "internal/meta/mem", "internal/disk/crashfs", "internal/trace"},         // their suites and references, and who watches them
 	{"internal/blob/pack", "internal/blob/mirror", "internal/meta/sqlmeta", "internal/notify/webhook", "internal/notify/sns", "internal/notify/nats"}, // adapters
 	{"internal/housetest"},                         // what tests of services stand on
 	{"internal/access"},                            // services, the one every other asks first
@@ -43,6 +43,7 @@ var only = map[string][]string{
 	"internal/blob/pack":      {"internal/server"},
 	"internal/blob/mirror":    {"internal/server"},
 	"internal/meta/sqlmeta":   {"internal/server", "internal/housetest"},
+	"internal/trace":          {"internal/server"},
 	"internal/notify/webhook": {"internal/server"},
 	"internal/notify/sns":     {"internal/server"},
 	"internal/notify/nats":    {"internal/server"},

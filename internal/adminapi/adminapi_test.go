@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -37,11 +38,16 @@ func TestMetrics(t *testing.T) {
 		Census: func(context.Context) (adminapi.Census, error) {
 			return adminapi.Census{OpenUploads: 3, Jobs: map[string]int64{"InProgress": 2, "Failed": 0}}, nil
 		},
-		Version: "v1",
+		Version: "v1", Node: "one",
 	})
 	m.Observe(adminapi.Request{Operation: "UploadArchive", Status: 201, BytesIn: 100, BytesOut: 5, Duration: time.Millisecond})
 	m.Observe(adminapi.Request{Operation: "UploadArchive", Status: 201, BytesIn: -1})
 	m.Removed(moraine.Message{State: moraine.MessageDead})
+	m.Began()
+	m.Began()
+	m.Ended()
+	m.Transacted(adminapi.Update, 3*time.Millisecond)
+	m.Swept("garbage", 4)
 	srv := httptest.NewServer(adminapi.New(adminapi.Config{Metrics: m}))
 	defer srv.Close()
 
@@ -61,7 +67,11 @@ func TestMetrics(t *testing.T) {
 		`moraine_jobs{state="Failed"} 0`,
 		`moraine_messages_removed_total{state="dead"} 1`,
 		`moraine_messages_removed_total{state="unrouted"} 0`,
-		`moraine_build_info{version="v1"} 1`,
+		`moraine_build_info{go="` + runtime.Version() + `",node="one",version="v1"} 1`,
+		`moraine_requests_in_flight 1`,
+		`moraine_rows_seconds_bucket{transaction="update",le="0.005"} 1`,
+		`moraine_swept_total{step="garbage"} 4`,
+		`moraine_sweep_last_seconds `,
 		`go_goroutines `,
 	} {
 		if !strings.Contains(body, "\n"+want) {

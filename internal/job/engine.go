@@ -139,8 +139,10 @@ func (s *Service) work(ctx context.Context, j moraine.Job) {
 		defer s.mu.Unlock()
 		delete(s.running, j.ID)
 	}()
+	ctx, ended := s.cfg.Running(ctx, &j)
 	err := s.rehearsedFailure()
 	defer func() {
+		ended(err)
 		s.suspect(err)
 		if err == nil {
 			s.settled(j.ID)

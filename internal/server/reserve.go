@@ -8,6 +8,7 @@ import (
 	"moraine/internal/blob/mirror"
 	"moraine/internal/blob/pack"
 	"moraine/internal/disk"
+	"moraine/internal/trace"
 )
 
 // Bounds of the space that blobs leave free, in bytes, and the share of the
@@ -46,14 +47,26 @@ func (r room) check(size int64) error {
 type reserving struct {
 	*mirror.Store
 	room
+	tracer *trace.Tracer // nil for none
 }
 
 // Put implements blob.Store. It refuses before r is read.
-func (s reserving) Put(ctx context.Context, id moraine.BlobID, r io.Reader, size int64) (moraine.BlobRef, error) {
+func (s reserving) Put(ctx context.Context, id moraine.BlobID, r io.Reader, size int64) (ref moraine.BlobRef, err error) {
 	if err := s.check(size); err != nil {
 		return "", err
 	}
+	ctx, span := s.tracer.Start(ctx, "bytes.Put")
+	span.Number("moraine.size", size)
+	defer func() { span.End(err) }()
 	return s.Store.Put(ctx, id, r, size)
+}
+
+// Open implements blob.Store. Its span is over when there is something to read.
+func (s reserving) Open(ctx context.Context, ref moraine.BlobRef, off, n int64) (r io.ReadCloser, err error) {
+	ctx, span := s.tracer.Start(ctx, "bytes.Open")
+	span.Number("moraine.size", n)
+	defer func() { span.End(err) }()
+	return s.Store.Open(ctx, ref, off, n)
 }
 
 // reservingPacks is the primary store of a mirror: copies that are made anew

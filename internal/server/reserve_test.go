@@ -35,7 +35,7 @@ func TestReserve(t *testing.T) {
 			if (below == nil) != tt.ok {
 				t.Errorf("a copy made anew: %v", below)
 			}
-			s := reserving{mirror.New(mirror.Config{Primary: store}), space}
+			s := reserving{mirror.New(mirror.Config{Primary: store}), space, nil}
 			ref, err := s.Put(t.Context(), moraine.BlobID{1}, strings.NewReader("12345"), 5)
 			if tt.ok {
 				if err != nil {

@@ -21,6 +21,7 @@ import (
 	"moraine/internal/audit"
 	"moraine/internal/config"
 	"moraine/internal/sha256x"
+	"moraine/internal/trace"
 )
 
 // Options are what a server needs besides its settings.
@@ -73,6 +74,15 @@ func Run(ctx context.Context, cfg config.Config, opts Options) (err error) {
 			return err
 		}
 	}
+	tracer, err := trace.Open(ctx, trace.Config{Getenv: os.Getenv, Version: opts.Version, Log: opts.Log})
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err := tracer.Close(); err != nil {
+			opts.Log.WarnContext(ctx, "spans were lost", "err", err)
+		}
+	}()
 	sinks, err := openTargets(cfg.Notify, opts.Now)
 	if err != nil {
 		return err
@@ -131,7 +141,7 @@ func Run(ctx context.Context, cfg config.Config, opts Options) (err error) {
 	for _, text := range s.storage.notes {
 		opts.Log.WarnContext(ctx, "check the settings", "warning", text)
 	}
-	n := newNode(cfg, opts, data, s, identity, clk, sinks)
+	n := newNode(cfg, opts, data, s, identity, clk, sinks, tracer)
 	if err := n.accounts.Open(ctx); err != nil {
 		return fmt.Errorf("open accounts: %w", err)
 	}
