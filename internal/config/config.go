@@ -62,6 +62,8 @@ type Config struct {
 	HTTP HTTP
 	Auth Auth
 
+	Encryption Encryption // of archives
+
 	Audit     Audit
 	RateLimit RateLimit // of each principal
 }

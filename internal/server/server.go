@@ -123,11 +123,16 @@ func Run(ctx context.Context, cfg config.Config, opts Options) (err error) {
 	for _, text := range append(cfg.Warnings(), identity.warnings...) {
 		opts.Log.WarnContext(ctx, "check the settings", "warning", text)
 	}
-	if s, err = data.openStores(ctx, opts.Log, wanted(cfg.Storage, opts.Rebuild)); err != nil {
+	want := wanted(cfg.Storage, opts.Rebuild)
+	want.tracer = tracer
+	if s, err = data.openStores(ctx, opts.Log, want); err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, s.Close()) }()
 	if s.audit, err = data.openAudit(cfg, opts); err != nil {
+		return err
+	}
+	if err := data.startKeys(ctx, cfg.Encryption, s, clk.Now, opts.Log); err != nil {
 		return err
 	}
 	keyring, warnings, err := data.settleMaster(ctx, s.rows, cfg.MasterKeyFile)

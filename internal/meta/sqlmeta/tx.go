@@ -46,6 +46,7 @@ func (t *tx) Scrub() meta.Scrub       { return scrub{t} }
 func (t *tx) Accounts() meta.Accounts     { return accounts{t} }
 func (t *tx) Identities() meta.Identities { return identities{t} }
 func (t *tx) AccessKeys() meta.AccessKeys { return accessKeys{t} }
+func (t *tx) BlobKeys() meta.BlobKeys     { return blobKeys{t} }
 
 func (t *tx) Documents() meta.Documents { return documents{t} }
 func (t *tx) Settings() meta.Settings   { return settings{t} }
