@@ -19,13 +19,13 @@ const module = "moraine"
 // package is listed; a new one finds its floor here before it finds an import.
 var floors = [][]string{
 	{"internal/sha256x"}, // a leaf that a leaf needs
-	{"internal/treehash", "internal/arn", "internal/sigv4", "internal/disk", "internal/clock", "internal/egress", "internal/peer", "internal/seal", "internal/pgtest"}, // leaves: the standard library
+	{"internal/treehash", "internal/arn", "internal/sigv4", "internal/disk", "internal/clock", "internal/egress", "internal/peer", "internal/seal", "internal/health", "internal/pgtest"}, // leaves: the standard library
 	{"internal/policy"}, // a leaf that also knows names of resources
 	{"."},               // nouns
 	{"internal/blob", "internal/meta", "internal/fixity"}, // ports, and a format
-	{"internal/blob/blobtest", "internal/blob/mem", "internal/meta/metatest", "internal/meta/mem", "internal/disk/crashfs", "internal/disk/sqlvfs", "internal/blobkeys/mastertest", "internal/blob/s3/s3test"}, // their suites and references
-	{"internal/blob/pack", "internal/blob/s3", "internal/blob/mirror", "internal/meta/sqlmeta", "internal/notify/webhook", "internal/notify/sns", "internal/notify/nats"},                                      // adapters
-	{"internal/blob/crypt", "internal/blobkeys/keyfile", "internal/blobkeys/kms", "internal/blobkeys/transit"},                                                                                                 // adapters of encryption
+	{"internal/blob/blobtest", "internal/blob/mem", "internal/meta/metatest", "internal/meta/mem", "internal/disk/crashfs", "internal/disk/sqlvfs", "internal/trace", "internal/blobkeys/mastertest", "internal/blob/s3/s3test"}, // their suites and references, and who watches them
+	{"internal/blob/pack", "internal/blob/s3", "internal/blob/mirror", "internal/meta/sqlmeta", "internal/notify/webhook", "internal/notify/sns", "internal/notify/nats"},                                                        // adapters
+	{"internal/blob/crypt", "internal/blobkeys/keyfile", "internal/blobkeys/kms", "internal/blobkeys/transit"},                                                                                                                   // adapters of encryption
 	{"internal/housetest"},                         // what tests of services stand on
 	{"internal/access"},                            // services, the one every other asks first
 	{"internal/audit", "internal/audit/audittest"}, // the record of who did what, in files; and what tests read of it
@@ -46,6 +46,7 @@ var only = map[string][]string{
 	"internal/blob/s3":        {"internal/server"},
 	"internal/blob/mirror":    {"internal/server"},
 	"internal/meta/sqlmeta":   {"internal/server", "internal/housetest"},
+	"internal/trace":          {"internal/server"},
 	"internal/notify/webhook": {"internal/server"},
 	"internal/notify/sns":     {"internal/server"},
 	"internal/notify/nats":    {"internal/server"},

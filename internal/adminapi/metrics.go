@@ -2,6 +2,7 @@ package adminapi
 
 import (
 	"context"
+	"runtime"
 	"strconv"
 	"time"
 
@@ -25,6 +26,7 @@ type Sources struct {
 	Scrub   func(context.Context) (ScrubReply, error)
 	Compact func() CompactReply
 	Version string // of the program
+	Node    string // the name of the machine
 }
 
 // Census is how much unfinished work there is.
@@ -46,6 +48,10 @@ type Metrics struct {
 	seconds  *prometheus.HistogramVec
 	removed  *prometheus.CounterVec
 	findings *prometheus.CounterVec
+	underway prometheus.Gauge
+	rows     *prometheus.HistogramVec
+	swept    *prometheus.CounterVec
+	sweep    prometheus.Gauge
 }
 
 // NewMetrics assembles the metrics of one server.
@@ -69,6 +75,15 @@ func NewMetrics(src Sources) *Metrics {
 			Name: "moraine_scrub_findings_total", Help: "What checks of stored bytes found since the start: failed, repaired from another copy, or found whole again.",
 		}, []string{"kind"}),
 	}
+	m.underway = prometheus.NewGauge(prometheus.GaugeOpts{Name: "moraine_requests_in_flight", Help: "Requests under way."})
+	m.rows = prometheus.NewHistogramVec(prometheus.HistogramOpts{
+		Name: "moraine_rows_seconds", Help: "Time that transactions on the rows took, with the wait for their turn and the sync: view or update.",
+		Buckets: []float64{.0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 10},
+	}, []string{"transaction"})
+	m.swept = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "moraine_swept_total", Help: "Rows that the sweep changed, by step: blobs deleted are garbage.",
+	}, []string{"step"})
+	m.sweep = prometheus.NewGauge(prometheus.GaugeOpts{Name: "moraine_sweep_last_seconds", Help: "When the sweep last did a step, in seconds since 1970."})
 	for _, kind := range []Finding{FoundFailed, FoundRepaired, FoundWhole} {
 		m.findings.WithLabelValues(string(kind))
 	}
@@ -79,12 +94,12 @@ func NewMetrics(src Sources) *Metrics {
 		m.removed.WithLabelValues(string(state)) // is 0 before the first
 	}
 	build := prometheus.NewGauge(prometheus.GaugeOpts{
-		Name: "moraine_build_info", Help: "Always 1; the label names the version.",
-		ConstLabels: prometheus.Labels{"version": src.Version},
+		Name: "moraine_build_info", Help: "Always 1; the labels name the version, the Go release it was built with, and the node.",
+		ConstLabels: prometheus.Labels{"version": src.Version, "go": runtime.Version(), "node": src.Node},
 	})
 	build.Set(1)
 	m.registry.MustRegister(
-		m.requests, m.bytesIn, m.bytesOut, m.seconds, m.removed, m.findings, build, newGauges(src), newClockGauges(src), newScrubGauges(src), newCompactGauges(src),
+		m.requests, m.bytesIn, m.bytesOut, m.seconds, m.removed, m.findings, m.underway, m.rows, m.swept, m.sweep, build, newGauges(src), newClockGauges(src), newScrubGauges(src), newCompactGauges(src),
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	)
 	if src.Mirror != nil {
@@ -108,6 +123,32 @@ func (m *Metrics) Observe(r Request) {
 	m.bytesIn.WithLabelValues(r.Operation).Add(float64(max(r.BytesIn, 0)))
 	m.bytesOut.WithLabelValues(r.Operation).Add(float64(max(r.BytesOut, 0)))
 	m.seconds.WithLabelValues(r.Operation).Observe(r.Duration.Seconds())
+}
+
+// Began and Ended count the requests under way.
+func (m *Metrics) Began() { m.underway.Inc() }
+
+// Ended is the end of what Began.
+func (m *Metrics) Ended() { m.underway.Dec() }
+
+// Transaction is a kind of transaction on the rows.
+type Transaction string
+
+// The kinds of transaction.
+const (
+	View   Transaction = "view"
+	Update Transaction = "update"
+)
+
+// Transacted counts a transaction.
+func (m *Metrics) Transacted(kind Transaction, took time.Duration) {
+	m.rows.WithLabelValues(string(kind)).Observe(took.Seconds())
+}
+
+// Swept counts the rows of a step of the sweep, one of a fixed set.
+func (m *Metrics) Swept(step string, rows int) {
+	m.swept.WithLabelValues(step).Add(float64(rows))
+	m.sweep.SetToCurrentTime()
 }
 
 // Removed counts a message that was removed.

@@ -66,6 +66,24 @@ func (c *Client) ConfirmClock(ctx context.Context, name time.Time) (adminapi.Clo
 	return out, c.ask(ctx, http.MethodPost, adminapi.ConfirmClockPath, adminapi.Confirmation{Jump: &name}, &out)
 }
 
+// Probe asks as a probe does, at adminapi.LivePath or ReadyPath, and returns
+// whether the answer is yes, and its text.
+func (c *Client) Probe(ctx context.Context, path string) (yes bool, text string, err error) {
+	resp, err := c.send(ctx, http.MethodGet, path, nil)
+	if err != nil {
+		return false, "", err
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(resp.Body, answerMax))
+	switch {
+	case err != nil:
+		return false, "", fmt.Errorf("read the answer of %s: %w", c.base, err)
+	case resp.StatusCode != http.StatusOK && resp.StatusCode != http.StatusServiceUnavailable:
+		return false, "", c.stranger(resp)
+	}
+	return resp.StatusCode == http.StatusOK, string(body), nil
+}
+
 // Scrub asks how far the reading of everything has come.
 func (c *Client) Scrub(ctx context.Context) (adminapi.ScrubReply, error) {
 	var out adminapi.ScrubReply

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/coreos/go-systemd/v22/daemon"
 	"github.com/spf13/cobra"
 
 	"moraine/internal/config"
@@ -72,9 +73,11 @@ func newServe(e *env) *cobra.Command {
 		reload := make(chan os.Signal, 1)
 		signal.Notify(reload, syscall.SIGHUP)
 		defer signal.Stop(reload)
-		err = server.Run(cmd.Context(), cfg, server.Options{
-			Out: e.stdout, Log: newLog(e, cfg.Log), Reload: reload, Version: version(), Rebuild: *rebuild,
-		})
+		opts := server.Options{Out: e.stdout, Log: newLog(e, cfg.Log), Reload: reload, Version: version(), Rebuild: *rebuild}
+		if err := supervise(&opts); err != nil {
+			return &exit{exitUsage, err}
+		}
+		err = server.Run(cmd.Context(), cfg, opts)
 		if err != nil {
 			return &exit{exitFailed, err}
 		}
@@ -86,6 +89,19 @@ func newServe(e *env) *cobra.Command {
 {{.Long}}
 `)
 	return cmd
+}
+
+// supervise has the service manager told, if one asks for it by NOTIFY_SOCKET
+// and WATCHDOG_USEC.
+func supervise(opts *server.Options) (err error) {
+	opts.Notify = func(state string) error {
+		_, err := daemon.SdNotify(false, state)
+		return err
+	}
+	if opts.Watchdog, err = daemon.SdWatchdogEnabled(false); err != nil {
+		return fmt.Errorf("WATCHDOG_USEC and WATCHDOG_PID of the environment: %w", err)
+	}
+	return nil
 }
 
 // addSettings gives cmd a flag per setting, and --config.

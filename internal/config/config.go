@@ -40,6 +40,7 @@ type Config struct {
 	TLS            TLS
 	AllowPlaintext bool // HTTP without TLS beyond the loopback interface
 	TrustedProxies peer.Proxies
+	DrainDelay     time.Duration
 	DrainTimeout   time.Duration
 
 	Log   Log

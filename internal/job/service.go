@@ -9,6 +9,7 @@
 package job
 
 import (
+	"context"
 	"log/slog"
 	"sync"
 	"time"
@@ -38,6 +39,9 @@ type Config struct {
 	// Suspect is told of blobs whose bytes were found damaged or missing. Zero:
 	// nobody.
 	Suspect func(moraine.BlobID)
+	// Running is told that a job begins to run, and what it returns that the run
+	// is over; the run goes by the context. Zero: nobody.
+	Running func(context.Context, *moraine.Job) (context.Context, func(error))
 	// Finished is told that a job ended and messages about it may have become
 	// due. Zero: nobody.
 	Finished func()
@@ -90,6 +94,9 @@ func New(cfg Config) *Service {
 	}
 	if cfg.Suspect == nil {
 		cfg.Suspect = func(moraine.BlobID) {}
+	}
+	if cfg.Running == nil {
+		cfg.Running = func(ctx context.Context, _ *moraine.Job) (context.Context, func(error)) { return ctx, func(error) {} }
 	}
 	if cfg.Finished == nil {
 		cfg.Finished = func() {}

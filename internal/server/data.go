@@ -136,7 +136,7 @@ func (d *data) openStores(ctx context.Context, log *slog.Logger, want storageWan
 		return nil, errors.Join(err, st.Close(), rows.Close())
 	}
 	// Without keys it opens what is not encrypted.
-	s.blobs = crypt.New(reserving{s.copies, roomIn(d), st.buckets[mirror.Primary] != nil}, nil)
+	s.blobs = crypt.New(reserving{s.copies, roomIn(d), st.buckets[mirror.Primary] != nil, want.tracer}, nil)
 	return s, nil
 }
 

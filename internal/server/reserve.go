@@ -10,6 +10,7 @@ import (
 	"moraine/internal/blob"
 	"moraine/internal/blob/mirror"
 	"moraine/internal/blob/pack"
+	"moraine/internal/trace"
 )
 
 // Bounds of the space that blobs leave free, in bytes, and the share of the
@@ -85,11 +86,12 @@ func (r *room) leave(size, part int64) error {
 type reserving struct {
 	*mirror.Store
 	*room
-	away bool // blobs go elsewhere, and leave the space of the rows alone
+	away   bool          // blobs go elsewhere, and leave the space of the rows alone
+	tracer *trace.Tracer // nil for none
 }
 
 // Put implements blob.Store. It refuses before r is read.
-func (s reserving) Put(ctx context.Context, id moraine.BlobID, r io.Reader, size int64) (moraine.BlobRef, error) {
+func (s reserving) Put(ctx context.Context, id moraine.BlobID, r io.Reader, size int64) (ref moraine.BlobRef, err error) {
 	taken := size
 	if s.away {
 		taken = 0
@@ -97,7 +99,18 @@ func (s reserving) Put(ctx context.Context, id moraine.BlobID, r io.Reader, size
 	if err := s.check(taken); err != nil {
 		return "", err
 	}
+	ctx, span := s.tracer.Start(ctx, "bytes.Put")
+	span.Number("moraine.size", size)
+	defer func() { span.End(err) }()
 	return s.Store.Put(ctx, id, r, size)
+}
+
+// Open implements blob.Store. Its span is over when there is something to read.
+func (s reserving) Open(ctx context.Context, ref moraine.BlobRef, off, n int64) (r io.ReadCloser, err error) {
+	ctx, span := s.tracer.Start(ctx, "bytes.Open")
+	span.Number("moraine.size", n)
+	defer func() { span.End(err) }()
+	return s.Store.Open(ctx, ref, off, n)
 }
 
 // reservingPacks is the primary store of a mirror: copies that are made anew

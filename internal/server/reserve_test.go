@@ -42,11 +42,11 @@ func TestReserve(t *testing.T) {
 				t.Errorf("a copy made anew: %v", below)
 			}
 			// A byte of its own does not count there: the reserve does.
-			away := reserving{mirror.New(mirror.Config{Primary: store}), space(), true}
+			away := reserving{mirror.New(mirror.Config{Primary: store}), space(), true, nil}
 			if _, err := away.Put(t.Context(), moraine.BlobID{2}, strings.NewReader("12345"), 5); (err == nil) != (tt.ok || strings.HasPrefix(tt.name, "one byte short")) {
 				t.Errorf("a blob that goes elsewhere: %v", err)
 			}
-			s := reserving{mirror.New(mirror.Config{Primary: store}), space(), false}
+			s := reserving{mirror.New(mirror.Config{Primary: store}), space(), false, nil}
 			ref, err := s.Put(t.Context(), moraine.BlobID{1}, strings.NewReader("12345"), 5)
 			if tt.ok {
 				if err != nil {

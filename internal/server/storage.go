@@ -12,6 +12,7 @@ import (
 	"moraine/internal/config"
 	"moraine/internal/disk"
 	"moraine/internal/meta"
+	"moraine/internal/trace"
 )
 
 // storageWanted is what the operator says about directories of blobs.
@@ -23,7 +24,8 @@ type storageWanted struct {
 	rate    int64         // bytes per second that are read to make copies; 0 for no bound
 	rebuild string        // the role of the directory that is on a new disk; "" for none
 	// check opens what is there and changes nothing. The mirror may be left out.
-	check bool
+	check  bool
+	tracer *trace.Tracer // of reads and writes; nil for none
 }
 
 func wanted(st config.Storage, rebuild string) storageWanted {
