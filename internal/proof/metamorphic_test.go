@@ -19,7 +19,7 @@ import (
 )
 
 var (
-	scripts     = flag.Int("histories", 2, "random histories to run on all stacks")
+	scripts     = flag.Int("histories", 1, "random histories to run on all stacks")
 	scriptSeed  = flag.Uint64("history-seed", 1, "seed of the first")
 	scriptCalls = flag.Int("calls", 120, "calls of each")
 	replay      = flag.String("script", "", "file with the one history to run instead")

@@ -30,7 +30,7 @@ import (
 )
 
 var (
-	cutsWanted = flag.Int("cuts", 30, "power cuts to go through")
+	cutsWanted = flag.Int("cuts", 12, "power cuts to go through")
 	cutSeed    = flag.Uint64("cut-seed", 1, "seed of the first history of power cuts")
 	cutKeep    = flag.String("cut-keep", "", "directory that gets what the disk held after a cut that lost something")
 )

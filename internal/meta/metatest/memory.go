@@ -70,6 +70,18 @@ func (s *Memory) Update(ctx context.Context, fn func(tx meta.Tx) error) error {
 	s.mu.Lock()
 	next := s.rows.clone()
 	s.mu.Unlock()
+	// What a job points to is changed in place by whoever reads it to change it.
+	for id, j := range next.jobs {
+		if j.Retrieval != nil {
+			r := *j.Retrieval
+			j.Retrieval = &r
+		}
+		if j.Inventory != nil {
+			i := *j.Inventory
+			j.Inventory = &i
+		}
+		next.jobs[id] = j
+	}
 	if err := fn(next); err != nil {
 		return err
 	}
