@@ -18,11 +18,12 @@ type buckets map[string]*s3.Store
 
 // openBuckets makes the stores in buckets. Unless nothing is to be changed it
 // tries whether the buckets will do.
-func openBuckets(ctx context.Context, want storageWanted, log *slog.Logger) (_ buckets, notes []string, err error) {
-	all := buckets{}
+func openBuckets(ctx context.Context, want storageWanted, log *slog.Logger) (all buckets, notes []string, err error) {
+	all = buckets{}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, all.Close())
+			all = nil
 		}
 	}()
 	for role, place := range map[string]string{mirror.Primary: want.blobs, mirror.Second: want.mirror} {

@@ -102,7 +102,6 @@ type Store struct {
 	log    *slog.Logger
 	bucket *bucket
 	cold   bool // the class must be restored before it can be read
-	place  string
 
 	batchers [2]*batcher // of small blobs: of the class, and warm ones
 	large    *semaphore.Weighted
