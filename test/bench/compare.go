@@ -201,6 +201,7 @@ func (r *running) reading(ctx context.Context) reading {
 	var err error
 	now.usage, err = moraineproc.ProcessUsage(r.pid)
 	now.known = err == nil
+	now.used, now.stolen = processors()
 	return now
 }
 
@@ -209,6 +210,7 @@ func (r *running) reading(ctx context.Context) reading {
 func (r *running) after(ctx context.Context) reading {
 	usage, err := moraineproc.ProcessUsage(r.pid)
 	now := reading{usage: usage, known: err == nil}
+	now.used, now.stolen = processors()
 	r.counts(ctx, &now)
 	return now
 }

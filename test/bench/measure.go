@@ -29,12 +29,13 @@ const (
 type reading struct {
 	usage                  moraineproc.Usage
 	fsyncs, allocs, memory float64
+	used, stolen           float64 // of the machine
 	known                  bool
 }
 
 // read looks at the server; a peak begins anew when reset is set.
 func (b *bench) read(ctx context.Context, reset bool) reading {
-	r := reading{fsyncs: -1}
+	r := reading{fsyncs: -1, used: -1, stolen: -1}
 	if b.server == nil {
 		return r
 	}
@@ -58,6 +59,9 @@ type cost struct {
 	known   bool
 	// Negative: unknown.
 	fsyncs, allocs, memory float64 // memory is the bytes of the allocations
+	// The share of the processors' time that other machines of the host took,
+	// from 0 to 1. Some of it is counted as the server's.
+	stolen float64
 }
 
 func between(before, after reading) cost {
@@ -65,6 +69,10 @@ func between(before, after reading) cost {
 	c.fsyncs = since(before.fsyncs, after.fsyncs)
 	c.allocs = since(before.allocs, after.allocs)
 	c.memory = since(before.memory, after.memory)
+	c.stolen = -1
+	if used, stolen := since(before.used, after.used), since(before.stolen, after.stolen); used+stolen > 0 {
+		c.stolen = stolen / (used + stolen)
+	}
 	return c
 }
 

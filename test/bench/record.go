@@ -161,7 +161,7 @@ func (s *sample) perGB() float64 {
 func (r *record) print(w io.Writer, o options) {
 	fmt.Fprintf(w, "%s %s/%s, %d processors, median of %d rounds of %v\n\n", runtime.Version(), runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), o.rounds, o.duration)
 	t := pipes{{
-		"Work", "Server", "Durable", "ops/s", "Spread", "MB/s", "p50 ms", "p99 ms", "CPU ms/op", "CPU s/GB",
+		"Work", "Server", "Durable", "ops/s", "Spread", "MB/s", "p50 ms", "p99 ms", "CPU ms/op", "CPU s/GB", "Stolen",
 		"Peak RSS MiB", "Fsyncs/op", "Allocs/op", "Alloc KiB/op", "Sync after s", "Client ms/op", "× " + reference, "× its CPU",
 	}}
 	rows := slices.Clone(r.rows)
@@ -201,6 +201,7 @@ func (r *record) cells(row *row) []string {
 		num("%.2f", func(s *sample) float64 { return s.Percentile(0.99).Seconds() * 1000 }),
 		num("%.3f", (*sample).perOp),
 		num("%.2f", (*sample).perGB),
+		num("%.0f%%", func(s *sample) float64 { return 100 * s.stolen }),
 		num("%.0f", func(s *sample) float64 { return float64(s.rssPeak >> 20) }),
 		num("%.3f", func(s *sample) float64 { return s.fsyncs / float64(max(1, s.Ops())) }),
 		num("%.0f", func(s *sample) float64 { return s.allocs / float64(max(1, s.Ops())) }),
