@@ -53,6 +53,12 @@ type Store interface {
 // present: Created of archives, uploads and jobs, Active, Due, Since. A limit of
 // zero rows gives none, except where it says otherwise.
 type Tx interface {
+	// Time is the time of the store, in whole milliseconds: one clock for all
+	// who share the rows, whatever the clocks of their machines say. Leases go
+	// by it, and so does when work is due. It may stand still from the begin of
+	// a transaction to its end.
+	Time() (time.Time, error)
+	Leases() Leases
 	Vaults() Vaults
 	Archives() Archives
 	Bodies() Bodies
@@ -170,7 +176,7 @@ type Uploads interface {
 	CountOpen() (int64, error)
 }
 
-// Jobs is the table of jobs.
+// Jobs is the table of jobs. Due, leases and the now of Claim are by Tx.Time.
 type Jobs interface {
 	Get(id moraine.JobID) (moraine.Job, error)
 	// Save inserts the job or replaces the row with its ID.
@@ -236,7 +242,7 @@ type Notifications interface {
 }
 
 // Outbox is the table of messages to deliver. They outlive the vault and the
-// job they are about.
+// job they are about. Next and the now of Claim are by Tx.Time.
 type Outbox interface {
 	Get(id moraine.MessageID) (moraine.Message, error)
 	// Save inserts the message or replaces the row with its ID. A pending one,

@@ -21,7 +21,7 @@ func testHistory(t *testing.T, open Open) {
 	s := open(t)
 	clock := 0
 	rapid.Check(t, func(rt *rapid.T) {
-		h := &history{T: rt, store: s, test: t, model: newModel(), now: clock}
+		h := &history{T: rt, store: s, test: t, model: newModel(), began: clock, now: clock}
 		defer func() {
 			clock = h.now
 			h.clear() // also after a failure, for the next history
@@ -41,6 +41,7 @@ type history struct {
 	test  *testing.T
 	store meta.Store
 	model *model
+	began int
 	now   int
 	put   []moraine.BlobID // every blob ever put and committed
 	fresh []moraine.BlobID // those of this transaction
@@ -122,7 +123,7 @@ func (h *history) ops() []func(m *model) step {
 		h.newUpload, h.putPart, h.putPart, h.endUpload,
 		h.newJob, h.newJob, h.finishJob, h.claim, h.dropJob,
 		h.move, h.discard, h.sweep, h.sweep,
-		h.attach, h.dropLocks,
+		h.attach, h.dropLocks, h.lease,
 		h.saveIdentity, h.deleteIdentity, h.saveKey, h.deleteKey,
 	}
 }
@@ -352,6 +353,19 @@ func (h *history) dropLocks(*model) step {
 	}
 }
 
+// lease takes, renews or releases a lease. Leases outlive a history, so each has
+// names of its own.
+func (h *history) lease(m *model) step {
+	if l, ok := some(h, m.leases); ok && rapid.IntRange(0, 3).Draw(h.T, "release") == 0 {
+		return func(tx meta.Tx) (any, error) { return done(tx.Leases().Release(l)) }
+	}
+	name := fmt.Sprintf("%s from %d", rapid.SampledFrom([]string{"x", "y"}).Draw(h.T, "name"), h.began)
+	who := rapid.SampledFrom([]string{"a", "b", "c"}).Draw(h.T, "owner")
+	now := at(h.tick())
+	until := now.Add(time.Duration(rapid.IntRange(1, 10).Draw(h.T, "lease")) * time.Millisecond)
+	return func(tx meta.Tx) (any, error) { return tx.Leases().Acquire(name, who, now, until) }
+}
+
 // sweep does all there is to do of one chore, in steps.
 func (h *history) sweep(*model) step {
 	limit := rapid.IntRange(1, 10).Draw(h.T, "limit")
@@ -460,6 +474,9 @@ func (h *history) questions() []step {
 			func(tx meta.Tx) (any, error) { return tx.Uploads().Get(u.ID) },
 			func(tx meta.Tx) (any, error) { return tx.Bodies().Extents(u.Body, from, limit) },
 			func(tx meta.Tx) (any, error) { return tx.Bodies().At(u.Body, 10) })
+	}
+	if l, ok := some(h, h.model.leases); ok {
+		steps = append(steps, func(tx meta.Tx) (any, error) { return tx.Leases().Get(l.Name) })
 	}
 	if len(h.put) > 0 {
 		id := rapid.SampledFrom(h.put).Draw(h.T, "blob")

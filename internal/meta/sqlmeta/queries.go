@@ -26,6 +26,8 @@ var queries = [...]string{
 
 	scrubGet, scrubSave,
 
+	leaseGet, leaseAcquire, leaseRelease,
+
 	notificationsGet, notificationsSave, notificationsDrop,
 	messageGet, messageSave, messageDrop, messageClaim, messageNextDue, messageList, messageCount,
 

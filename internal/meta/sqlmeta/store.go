@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"time"
 
 	"moraine"
 	"moraine/internal/meta"
@@ -27,6 +28,8 @@ type Config struct {
 	Queue int
 	// Log is told about connections that break. Nil discards.
 	Log *slog.Logger
+	// Now is the time of the store. Nil: time.Now.
+	Now func() time.Time
 }
 
 func (c Config) withDefaults() Config {
@@ -41,6 +44,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
+	}
+	if c.Now == nil {
+		c.Now = time.Now
 	}
 	return c
 }
@@ -86,7 +92,7 @@ func Open(ctx context.Context, c Config) (*Store, error) {
 		return nil, fmt.Errorf("open rows: %w", errors.Join(translate(err), reading.Close(), writing.Close()))
 	}
 	return &Store{
-		readers: newReaders(reading, c.Views, c.Log),
+		readers: newReaders(reading, c),
 		writer:  startWriter(writing, first, c),
 	}, nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"time"
 
 	"moraine"
 	"moraine/internal/meta"
@@ -25,6 +26,7 @@ const (
 // on an engine that ends a transaction at the first error.
 type tx struct {
 	ses      *session
+	now      func() time.Time
 	view     context.Context // of a View, which it stops; nil in an Update
 	failed   error           // the error that doomed it, translated
 	broken   error           // the same if the connection must go, too
@@ -42,6 +44,10 @@ func (t *tx) Uploads() meta.Uploads   { return uploads{t} }
 func (t *tx) Jobs() meta.Jobs         { return jobs{t} }
 func (t *tx) Sweeps() meta.Sweeps     { return sweeps{t} }
 func (t *tx) Scrub() meta.Scrub       { return scrub{t} }
+func (t *tx) Leases() meta.Leases     { return leases{t} }
+
+// Time is the clock of the process: one process at a time has the database.
+func (t *tx) Time() (time.Time, error) { return t.now().UTC().Truncate(time.Millisecond), t.usable() }
 
 func (t *tx) Accounts() meta.Accounts     { return accounts{t} }
 func (t *tx) Identities() meta.Identities { return identities{t} }

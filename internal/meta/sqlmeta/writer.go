@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync/atomic"
+	"time"
 
 	"moraine"
 	"moraine/internal/meta"
@@ -24,6 +25,7 @@ type writer struct {
 	db    *sql.DB
 	batch int
 	log   *slog.Logger
+	now   func() time.Time
 	queue chan *request
 	ended chan ending   // one Update at a time says that its turn is over
 	done  chan struct{} // closed when run returns
@@ -66,7 +68,7 @@ const (
 
 func startWriter(db *sql.DB, ses *session, c Config) *writer {
 	w := &writer{
-		db: db, batch: c.Batch, log: c.Log, ses: ses,
+		db: db, batch: c.Batch, log: c.Log, now: c.Now, ses: ses,
 		queue:  make(chan *request, c.Queue),
 		ended:  make(chan ending),
 		done:   make(chan struct{}),
@@ -223,7 +225,7 @@ func (w *writer) next() *request {
 // turn lends the transaction to r and reports whether nothing of r remains that
 // must be undone. An error means that the connection, and so the batch, is lost.
 func (w *writer) turn(r *request) (clean bool, err error) {
-	t := &tx{ses: w.ses}
+	t := &tx{ses: w.ses, now: w.now}
 	r.note <- note{tx: t}
 	end := <-w.ended
 	r.gone = end.gone
