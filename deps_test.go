@@ -26,6 +26,7 @@ var floors = [][]string{
 	{"internal/blob/blobtest", "internal/blob/mem", "internal/meta/metatest", "internal/meta/mem", "internal/disk/crashfs"},                           // their suites and references
 	{"internal/blob/pack", "internal/blob/mirror", "internal/meta/sqlmeta", "internal/notify/webhook", "internal/notify/sns", "internal/notify/nats"}, // adapters
 	{"internal/housetest"},                         // what tests of services stand on
+	{"internal/lease"},                             // who of several processes does what
 	{"internal/access"},                            // services, the one every other asks first
 	{"internal/audit", "internal/audit/audittest"}, // the record of who did what, in files; and what tests read of it
 	{"internal/account", "internal/vault", "internal/job", "internal/notify", "internal/mend", "internal/scrub"}, // services
@@ -75,6 +76,7 @@ var foreign = map[string][]string{
 	"internal/access":  {"net/http", "database/sql", "os"},
 	"internal/audit":   {"net/http", "database/sql"},
 	"internal/account": {"net/http", "database/sql", "os"},
+	"internal/lease":   {"net/http", "database/sql", "os"},
 	"internal/vault":   {"net/http", "database/sql", "os"},
 	"internal/job":     {"net/http", "database/sql", "os"},
 	"internal/notify":  {"net/http", "database/sql", "os"},
