@@ -16,7 +16,7 @@ import (
 // a process that died holds a job no longer than leaseTime.
 const (
 	leaseTime   = 10 * time.Second
-	pauseMax    = time.Minute // between looks when nothing is known to be due
+	pauseMax    = leaseTime   // between looks: so late is noticed what another process accepted or left
 	retryPause  = time.Second // after a store failed
 	expiryBatch = 200
 	// attemptsMax is how often a process runs a job that a store cuts short:
@@ -78,18 +78,25 @@ func (s *Service) round(ctx context.Context, free chan struct{}, workers *sync.W
 	return s.untilDue(ctx)
 }
 
-// claim leases jobs that are due and not already running here.
+// claim leases jobs that are due and not already running here. They are due, and
+// leased, by the time of the store, so that processes whose clocks differ do not
+// take jobs from each other.
 func (s *Service) claim(ctx context.Context, limit int) ([]moraine.Job, error) {
-	now := s.now()
-	at, some, err := s.nextDue(ctx)
-	if err != nil || !some || at.After(now) {
+	wait, some, err := s.nextDue(ctx)
+	if err != nil || !some || wait > 0 {
 		return nil, err
 	}
 	var claimed []moraine.Job
-	err = s.cfg.Meta.Update(ctx, func(tx meta.Tx) (err error) {
+	err = s.cfg.Meta.Update(ctx, func(tx meta.Tx) error {
+		now, err := tx.Time()
+		if err != nil {
+			return err
+		}
 		claimed, err = tx.Jobs().Claim(s.cfg.Owner, now, now.Add(leaseTime), limit)
 		return err
 	})
+	// Durable: the leases. A crash on the next line leaves the jobs alone until
+	// they are over; then any process claims them.
 	if err != nil {
 		return nil, err
 	}
@@ -105,24 +112,30 @@ func (s *Service) claim(ctx context.Context, limit int) ([]moraine.Job, error) {
 	return fresh, nil
 }
 
-func (s *Service) nextDue(ctx context.Context) (at time.Time, some bool, err error) {
-	err = s.cfg.Meta.View(ctx, func(tx meta.Tx) (err error) {
-		at, some, err = tx.Jobs().NextDue()
+// nextDue is how long it is until a job may be claimed, if there is some.
+func (s *Service) nextDue(ctx context.Context) (wait time.Duration, some bool, err error) {
+	err = s.cfg.Meta.View(ctx, func(tx meta.Tx) error {
+		now, err := tx.Time()
+		if err != nil {
+			return err
+		}
+		at, found, err := tx.Jobs().NextDue()
+		wait, some = at.Sub(now), found
 		return err
 	})
-	return at, some, err
+	return wait, some, err
 }
 
 // untilDue is how long to wait for the next job.
 func (s *Service) untilDue(ctx context.Context) time.Duration {
-	at, some, err := s.nextDue(ctx)
+	wait, some, err := s.nextDue(ctx)
 	switch {
 	case err != nil:
 		return retryPause
 	case !some:
 		return s.pauseMax()
 	}
-	return min(max(at.Sub(s.now()), time.Millisecond), s.pauseMax())
+	return min(max(wait, time.Millisecond), s.pauseMax())
 }
 
 // pauseMax keeps expiry timely when the retention is short.
@@ -193,7 +206,10 @@ func (s *Service) settled(id moraine.JobID) {
 // errLost says that the job is no longer ours to change.
 var errLost = errors.New("the job is not held any more")
 
-// held reads a job again and confirms that this process may change it.
+// held reads a job again and confirms that this process may change it. It does
+// not ask whether the lease is over: as long as nobody else has claimed the job,
+// what this process found out counts. If somebody has, the row says so, and
+// nothing of this transaction remains, however late it comes.
 func (s *Service) held(tx meta.Tx, id moraine.JobID) (moraine.Job, error) {
 	j, err := tx.Jobs().Get(id)
 	if errors.Is(err, meta.ErrNotFound) || err == nil && (j.State != moraine.InProgress || j.LeaseOwner != s.cfg.Owner) {
@@ -203,17 +219,23 @@ func (s *Service) held(tx meta.Tx, id moraine.JobID) (moraine.Job, error) {
 }
 
 // renewer returns a function that renews the lease of a job when a third of it
-// is over; it costs nothing before.
+// is over; it costs nothing before. It goes by both clocks of the process: the
+// one that tells the time may stand still, the other does not know of tests that
+// move time.
 func (s *Service) renewer(ctx context.Context, id moraine.JobID) func() error {
-	next := s.now().Add(leaseTime / 3)
+	told, began := s.now(), time.Now()
 	return func() error {
 		now := s.now()
-		if now.Before(next) {
+		if now.Sub(told) < leaseTime/3 && time.Since(began) < leaseTime/3 {
 			return ctx.Err()
 		}
-		next = now.Add(leaseTime / 3)
+		told, began = now, time.Now()
 		return s.cfg.Meta.Update(ctx, func(tx meta.Tx) error {
 			j, err := s.held(tx, id)
+			if err != nil {
+				return err
+			}
+			now, err := tx.Time()
 			if err != nil {
 				return err
 			}

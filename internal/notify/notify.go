@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"moraine"
@@ -51,6 +52,7 @@ type Service struct {
 	cfg   Config
 	lanes map[string]*lane // by ARN of the topic; never changes
 	wake  chan struct{}    // holds one token when the engine should look again
+	off   atomic.Int64     // how far the time of the store is ahead of that of the process, as a time.Duration
 
 	mu       sync.Mutex      // guards unrouted
 	unrouted map[string]bool // topics without a target that the log has named

@@ -60,7 +60,8 @@ type house struct {
 
 func newHouse(t *testing.T) *house {
 	t.Helper()
-	h := &house{t: t, rows: housetest.Rows(t), sink: new(sink), log: new(bytes.Buffer), clock: housetest.NewClock(time.Date(2024, 11, 5, 8, 0, 0, 0, time.UTC))}
+	clock := housetest.NewClock(time.Date(2024, 11, 5, 8, 0, 0, 0, time.UTC))
+	h := &house{t: t, rows: housetest.RowsAt(t, clock.Now), sink: new(sink), log: new(bytes.Buffer), clock: clock}
 	h.Service = h.service("one")
 	return h
 }
@@ -289,6 +290,7 @@ func TestTakenOver(t *testing.T) {
 func TestRun(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
+	h.rows = housetest.Rows(t) // whose time goes on
 	const many = 150
 	h.addMany(topic, many)
 	all := make(chan struct{})

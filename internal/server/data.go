@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"time"
 
 	"moraine/internal/audit"
 	"moraine/internal/blob/mirror"
@@ -129,12 +130,12 @@ type stores struct {
 	audit   *audit.Log // nil for none
 }
 
-// openStores opens rows, then bytes.
-func (d *data) openStores(ctx context.Context, log *slog.Logger, want storageWanted) (*stores, error) {
+// openStores opens rows, whose time is now (nil: that of the machine), then bytes.
+func (d *data) openStores(ctx context.Context, log *slog.Logger, now func() time.Time, want storageWanted) (*stores, error) {
 	if hash, err := sha256x.Chosen(); err != nil {
 		log.WarnContext(ctx, "fast hashing failed its test and is off; is the processor sound?", "hash", hash, "err", err)
 	}
-	rows, err := sqlmeta.Open(ctx, sqlmeta.Config{Path: d.path(rowsFile), Log: log})
+	rows, err := sqlmeta.Open(ctx, sqlmeta.Config{Path: d.path(rowsFile), Log: log, Now: now})
 	if err != nil {
 		return nil, fmt.Errorf("open %s: %w", d.path(rowsFile), err)
 	}

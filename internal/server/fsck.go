@@ -93,7 +93,7 @@ func (f Fsck) Run(ctx context.Context) (res FsckResult, err error) {
 		return res, err
 	}
 	defer func() { err = errors.Join(err, d.Close()) }()
-	s, err := d.openStores(ctx, f.Log, storageWanted{mirror: f.Mirror, check: true})
+	s, err := d.openStores(ctx, f.Log, nil, storageWanted{mirror: f.Mirror, check: true})
 	if err != nil {
 		return res, err
 	}

@@ -223,7 +223,7 @@ func operateScrub[T any](
 	running func(*adminclient.Client, context.Context) (T, error), stopped func(*scrubDesk, context.Context) (T, error),
 ) (T, error) {
 	return operate(ctx, cfg, opts, running, func(ctx context.Context, d *data, opts Options) (reply T, err error) {
-		s, err := d.openStores(ctx, opts.Log, wanted(cfg.Storage, ""))
+		s, err := d.openStores(ctx, opts.Log, opts.Now, wanted(cfg.Storage, ""))
 		if err != nil {
 			return reply, err
 		}

@@ -108,7 +108,7 @@ func Run(ctx context.Context, cfg config.Config, opts Options) (err error) {
 	for _, text := range append(cfg.Warnings(), identity.warnings...) {
 		opts.Log.WarnContext(ctx, "check the settings", "warning", text)
 	}
-	if s, err = data.openStores(ctx, opts.Log, wanted(cfg.Storage, opts.Rebuild)); err != nil {
+	if s, err = data.openStores(ctx, opts.Log, clk.Now, wanted(cfg.Storage, opts.Rebuild)); err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, s.Close()) }()

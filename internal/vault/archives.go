@@ -132,7 +132,11 @@ func (s *Service) DeleteArchive(ctx context.Context, call access.Call, name stri
 			return err
 		}
 		// Its retrievals have nothing to wait for: they find it gone and fail.
-		if err := tx.Jobs().Hasten(a.Body, at); err != nil {
+		due, err := tx.Time()
+		if err != nil {
+			return err
+		}
+		if err := tx.Jobs().Hasten(a.Body, due); err != nil {
 			return err
 		}
 		return saveWrite(tx, &v, at, moraine.Figures{Archives: -1, Bytes: -a.Size})
