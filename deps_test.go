@@ -19,19 +19,20 @@ const module = "moraine"
 // package is listed; a new one finds its floor here before it finds an import.
 var floors = [][]string{
 	{"internal/sha256x"}, // a leaf that a leaf needs
-	{"internal/treehash", "internal/arn", "internal/sigv4", "internal/disk", "internal/clock", "internal/egress", "internal/peer"}, // leaves: the standard library
+	{"internal/treehash", "internal/arn", "internal/sigv4", "internal/disk", "internal/clock", "internal/egress", "internal/peer", "internal/seal"}, // leaves: the standard library
 	{"internal/policy"}, // a leaf that also knows names of resources
 	{"."},               // nouns
-	{"internal/blob", "internal/meta", "internal/fixity"},                                                                                             // ports, and a format
-	{"internal/blob/blobtest", "internal/blob/mem", "internal/meta/metatest", "internal/meta/mem", "internal/disk/crashfs"},                           // their suites and references
-	{"internal/blob/pack", "internal/blob/mirror", "internal/meta/sqlmeta", "internal/notify/webhook", "internal/notify/sns", "internal/notify/nats"}, // adapters
+	{"internal/blob", "internal/meta", "internal/fixity"}, // ports, and a format
+	{"internal/blob/blobtest", "internal/blob/mem", "internal/meta/metatest", "internal/meta/mem", "internal/disk/crashfs", "internal/blobkeys/mastertest"}, // their suites and references
+	{"internal/blob/pack", "internal/blob/mirror", "internal/meta/sqlmeta", "internal/notify/webhook", "internal/notify/sns", "internal/notify/nats"},       // adapters
+	{"internal/blob/crypt", "internal/blobkeys/keyfile", "internal/blobkeys/kms", "internal/blobkeys/transit"},                                              // adapters of encryption
 	{"internal/housetest"},                         // what tests of services stand on
 	{"internal/lease"},                             // who of several processes does what
 	{"internal/access"},                            // services, the one every other asks first
 	{"internal/audit", "internal/audit/audittest"}, // the record of who did what, in files; and what tests read of it
-	{"internal/account", "internal/vault", "internal/job", "internal/notify", "internal/mend", "internal/scrub"}, // services
-	{"internal/api", "internal/iamapi", "internal/adminapi"},                                                     // surfaces
-	{"internal/iamclient", "internal/adminclient"},                                                               // the other ends of two of them
+	{"internal/account", "internal/vault", "internal/job", "internal/notify", "internal/blobkeys", "internal/mend", "internal/scrub"}, // services
+	{"internal/api", "internal/iamapi", "internal/adminapi"},                                                                          // surfaces
+	{"internal/iamclient", "internal/adminclient"},                                                                                    // the other ends of two of them
 	{"internal/config"}, // assembly, from settings
 	{"internal/server"}, // to a running server
 	{"internal/cli"},    // to a command line
@@ -50,42 +51,49 @@ var only = map[string][]string{
 	"internal/egress":         {"internal/server"},
 	// One package has hashes to compute by the dozen; another logs how it does.
 	"internal/sha256x": {"internal/treehash", "internal/server"},
+	// The service of the keys makes the ring that the encryption wraps with.
+	"internal/blob/crypt":       {"internal/server", "internal/blobkeys"},
+	"internal/blobkeys/keyfile": {"internal/server"},
+	"internal/blobkeys/kms":     {"internal/server"},
+	"internal/blobkeys/transit": {"internal/server"},
 	// Files are the business of adapters; services and surfaces know none.
 	"internal/disk": {"internal/disk/crashfs", "internal/blob/pack", "internal/meta/sqlmeta", "internal/audit", "internal/server"},
 	// Suites and references are for tests. Some references are suites' tools.
-	"internal/blob/blobtest":   {},
-	"internal/blob/mem":        {"internal/blob/blobtest"},
-	"internal/meta/metatest":   {},
-	"internal/meta/mem":        {"internal/meta/metatest"},
-	"internal/disk/crashfs":    {},
-	"internal/audit/audittest": {},
-	"internal/housetest":       {},
-	"internal/config":          {"internal/server", "internal/cli"},
-	"internal/server":          {"internal/cli"},
-	"internal/iamclient":       {"internal/cli"},
-	"internal/adminclient":     {"internal/server"},
-	"internal/cli":             {"cmd/moraine"},
+	"internal/blob/blobtest":       {},
+	"internal/blob/mem":            {"internal/blob/blobtest"},
+	"internal/meta/metatest":       {},
+	"internal/meta/mem":            {"internal/meta/metatest"},
+	"internal/disk/crashfs":        {},
+	"internal/audit/audittest":     {},
+	"internal/blobkeys/mastertest": {},
+	"internal/housetest":           {},
+	"internal/config":              {"internal/server", "internal/cli"},
+	"internal/server":              {"internal/cli"},
+	"internal/iamclient":           {"internal/cli"},
+	"internal/adminclient":         {"internal/server"},
+	"internal/cli":                 {"cmd/moraine"},
 }
 
 // foreign lists what a package must not import from outside, by prefix: the
 // technologies its floor does not know.
 var foreign = map[string][]string{
-	".":                {"net/http", "database/sql", "os"},
-	"internal/blob":    {"net/http", "database/sql", "os"},
-	"internal/meta":    {"net/http", "database/sql", "os"},
-	"internal/access":  {"net/http", "database/sql", "os"},
-	"internal/audit":   {"net/http", "database/sql"},
-	"internal/account": {"net/http", "database/sql", "os"},
-	"internal/lease":   {"net/http", "database/sql", "os"},
-	"internal/vault":   {"net/http", "database/sql", "os"},
-	"internal/job":     {"net/http", "database/sql", "os"},
-	"internal/notify":  {"net/http", "database/sql", "os"},
-	"internal/mend":    {"net/http", "database/sql", "os"},
-	"internal/scrub":   {"net/http", "database/sql", "os"},
-	"internal/api":     {"database/sql"},
-	"internal/iamapi":  {"database/sql"},
-	"internal/cli":     {"net/http", "database/sql"},
-	"internal/config":  {"net/http", "database/sql"},
+	".":                 {"net/http", "database/sql", "os"},
+	"internal/blob":     {"net/http", "database/sql", "os"},
+	"internal/meta":     {"net/http", "database/sql", "os"},
+	"internal/access":   {"net/http", "database/sql", "os"},
+	"internal/audit":    {"net/http", "database/sql"},
+	"internal/account":  {"net/http", "database/sql", "os"},
+	"internal/lease":    {"net/http", "database/sql", "os"},
+	"internal/vault":    {"net/http", "database/sql", "os"},
+	"internal/job":      {"net/http", "database/sql", "os"},
+	"internal/notify":   {"net/http", "database/sql", "os"},
+	"internal/mend":     {"net/http", "database/sql", "os"},
+	"internal/scrub":    {"net/http", "database/sql", "os"},
+	"internal/blobkeys": {"net/http", "database/sql", "os"},
+	"internal/api":      {"database/sql"},
+	"internal/iamapi":   {"database/sql"},
+	"internal/cli":      {"net/http", "database/sql"},
+	"internal/config":   {"net/http", "database/sql"},
 }
 
 // imports holds the imports of one package, tests left out.

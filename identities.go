@@ -51,3 +51,12 @@ type KeyUse struct {
 	Service string
 	Region  string
 }
+
+// BlobKey is a key that wraps the keys of encrypted blobs, itself wrapped by a
+// master that is kept elsewhere.
+type BlobKey struct {
+	ID        string
+	Created   time.Time
+	WrappedBy string // which master, in words that its keeper chooses
+	Wrapped   []byte
+}

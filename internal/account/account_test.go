@@ -8,14 +8,13 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
-
 	"moraine"
 	"moraine/internal/access"
 	"moraine/internal/account"
 	"moraine/internal/housetest"
 	"moraine/internal/meta"
 	"moraine/internal/policy"
+	"moraine/internal/seal"
 	"moraine/internal/sigv4"
 )
 
@@ -31,7 +30,7 @@ type office struct {
 	*account.Service
 	t       *testing.T
 	rows    meta.Store
-	keyring *account.Keyring
+	keyring *seal.Keyring
 	root    account.Call
 	clock   *housetest.Clock
 }
@@ -57,9 +56,9 @@ func bootstrap() account.Root {
 	return account.Root{Account: here, KeyID: "AKIAMORAINETEST00001", Secret: sigv4.Secret("moraine/test/secret+key/0123456789abcdef")}
 }
 
-func keyring(t *testing.T, text string) *account.Keyring {
+func keyring(t *testing.T, text string) *seal.Keyring {
 	t.Helper()
-	k, err := account.ParseKeyring([]byte(text))
+	k, err := seal.Parse([]byte(text))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -154,47 +153,6 @@ func wantCode(t *testing.T, err error, code account.Code, message string) {
 	}
 	if !strings.HasPrefix(got, want) {
 		t.Errorf("got  %s\nwant %s", got, want)
-	}
-}
-
-func TestKeyring(t *testing.T) {
-	t.Parallel()
-	for _, text := range []string{"", "# nothing\n", "c2hvcnQ=\n", "not base64!\n", strings.Repeat(account.GenerateMaster(), 17)} {
-		if _, err := account.ParseKeyring([]byte(text)); err == nil {
-			t.Errorf("%q is taken for a keyring", text)
-		}
-	}
-	first, second := account.GenerateMaster(), account.GenerateMaster()
-	old, both, other := keyring(t, first), keyring(t, second+first), keyring(t, second)
-	sealed := old.Seal([]byte("plain"), "a")
-	for _, row := range []struct {
-		name    string
-		keyring *account.Keyring
-		sealed  []byte
-		of      string
-		ok      bool
-	}{
-		{"the same", old, sealed, "a", true},
-		{"a newer key before it", both, sealed, "a", true},
-		{"another key", other, sealed, "a", false},
-		{"another name", old, sealed, "b", false},
-		{"cut", old, sealed[:len(sealed)-1], "a", false},
-		{"nothing", old, nil, "a", false},
-		{"another version", old, append([]byte{2}, sealed[1:]...), "a", false},
-		{"a changed bit", old, append(append([]byte{}, sealed[:len(sealed)-1]...), sealed[len(sealed)-1]^1), "a", false},
-	} {
-		t.Run(row.name, func(t *testing.T) {
-			t.Parallel()
-			plain, err := row.keyring.Unseal(row.sealed, row.of)
-			if row.ok != (err == nil && string(plain) == "plain") || !row.ok && !moraine.IsKind(err, moraine.Corrupt) {
-				t.Errorf("got %q, %v", plain, err)
-			}
-		})
-	}
-	if next := both.Seal([]byte("plain"), "a"); cmp.Equal(next, sealed) {
-		t.Error("the same text twice")
-	} else if _, err := other.Unseal(next, "a"); err != nil {
-		t.Errorf("the first key does not seal: %v", err)
 	}
 }
 

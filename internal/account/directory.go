@@ -14,13 +14,14 @@ import (
 	"moraine"
 	"moraine/internal/access"
 	"moraine/internal/meta"
+	"moraine/internal/seal"
 	"moraine/internal/sigv4"
 )
 
 // Directory answers who a key belongs to. It is safe for concurrent use.
 type Directory struct {
 	rows    meta.Store
-	keyring *Keyring
+	keyring *seal.Keyring
 	root    Root
 	now     func() time.Time
 
@@ -66,7 +67,7 @@ func (d *Directory) Lookup(ctx context.Context, keyID, token string) (sigv4.Key,
 		if err != nil {
 			return err
 		}
-		plain, err := d.keyring.open(row.Sealed, secretName(keyID))
+		plain, err := open(d.keyring, row.Sealed, secretName(keyID))
 		if err != nil {
 			return err
 		}
@@ -98,7 +99,7 @@ func activeKey(tx meta.Tx, keyID string) (moraine.AccessKey, error) {
 // lookupSession finds a temporary key: everything but the principal is in its
 // token.
 func (d *Directory) lookupSession(ctx context.Context, keyID, token string) (sigv4.Key, error) {
-	s, err := d.keyring.openToken(keyID, token)
+	s, err := openToken(d.keyring, keyID, token)
 	if err != nil {
 		return sigv4.Key{}, err
 	}

@@ -1,15 +1,17 @@
 package account
 
-import "encoding/hex"
+import "moraine/internal/seal"
 
 // SealFile encrypts a text that is kept outside the rows and belongs to name, which
 // OpenFile must repeat.
-func (k *Keyring) SealFile(plain []byte, name string) []byte { return k.seal(plain, "file:"+name) }
-
-// OpenFile decrypts what SealFile made for the same name. The error is of kind Corrupt.
-func (k *Keyring) OpenFile(sealed []byte, name string) ([]byte, error) {
-	return k.open(sealed, "file:"+name)
+func SealFile(k *seal.Keyring, plain []byte, name string) []byte {
+	return k.Seal(plain, fileName(name))
 }
 
-// Current names the master key that seals. The name tells nothing of the key.
-func (k *Keyring) Current() string { return hex.EncodeToString(k.keys[0].id[:]) }
+// OpenFile decrypts what SealFile made for the same name. The error is of kind Corrupt.
+func OpenFile(k *seal.Keyring, sealed []byte, name string) ([]byte, error) {
+	return open(k, sealed, fileName(name))
+}
+
+// fileName keeps names of files apart from those of keys and tokens.
+func fileName(name string) string { return "file:" + name }

@@ -67,7 +67,7 @@ func (s *Service) newKey(tx meta.Tx, a moraine.AccountID, o owner) (Key, error) 
 	id, plain := newKeyID(), secret()
 	k := Key{UserName: o.name, Secret: sigv4.Secret(plain)}
 	k.AccessKey = moraine.AccessKey{
-		ID: id, Account: a, Owner: o.id, Active: true, Created: s.birth(), Sealed: s.keyring.seal([]byte(plain), secretName(id)),
+		ID: id, Account: a, Owner: o.id, Active: true, Created: s.birth(), Sealed: s.keyring.Seal([]byte(plain), secretName(id)),
 	}
 	return k, tx.AccessKeys().Save(k.AccessKey)
 }

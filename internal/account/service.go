@@ -12,12 +12,13 @@ import (
 	"moraine/internal/access"
 	"moraine/internal/meta"
 	"moraine/internal/policy"
+	"moraine/internal/seal"
 )
 
 // Config is what a Service is made of.
 type Config struct {
 	Meta    meta.Store       // required
-	Keyring *Keyring         // required
+	Keyring *seal.Keyring    // required
 	Root    Root             // required: the root identity that needs no rows
 	Now     func() time.Time // zero: time.Now
 	Log     *slog.Logger     // zero: discard; gets changes of privileges
@@ -85,13 +86,13 @@ func (s *Service) Open(ctx context.Context) error {
 		if errors.Is(err, meta.ErrNotFound) {
 			return tx.AccessKeys().Save(moraine.AccessKey{
 				ID: sampleKey, Account: s.root.Account, Created: s.instant(),
-				Sealed: s.keyring.seal([]byte(sampleText), secretName(sampleKey)),
+				Sealed: s.keyring.Seal([]byte(sampleText), secretName(sampleKey)),
 			})
 		}
 		if err != nil {
 			return err
 		}
-		_, err = s.keyring.open(sample.Sealed, secretName(sampleKey))
+		_, err = open(s.keyring, sample.Sealed, secretName(sampleKey))
 		return err
 	})
 }

@@ -289,7 +289,7 @@ func (s *Service) begin(in *session) (Credentials, int, error) {
 	creds := Credentials{KeyID: newTemporaryID(), Secret: sigv4.Secret(in.Secret), Expires: in.expires()}
 	var size int
 	var err error
-	creds.Token, size, err = s.keyring.sealToken(creds.KeyID, in)
+	creds.Token, size, err = sealToken(s.keyring, creds.KeyID, in)
 	return creds, size, err
 }
 

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"moraine"
+	"moraine/internal/seal"
 	"moraine/internal/sigv4"
 )
 
@@ -40,7 +41,7 @@ func tokenName(keyID string) string { return "session:" + keyID }
 
 // sealToken makes the token of a session. size is how much of the longest
 // token it takes, in percent.
-func (k *Keyring) sealToken(keyID string, s *session) (token sigv4.Secret, size int, err error) {
+func sealToken(k *seal.Keyring, keyID string, s *session) (token sigv4.Secret, size int, err error) {
 	plain, err := json.Marshal(s)
 	if err != nil {
 		return nil, 0, err
@@ -54,7 +55,7 @@ func (k *Keyring) sealToken(keyID string, s *session) (token sigv4.Secret, size 
 	if err := w.Close(); err != nil {
 		return nil, 0, err
 	}
-	text := base64.StdEncoding.EncodeToString(k.seal(packed.Bytes(), tokenName(keyID)))
+	text := base64.StdEncoding.EncodeToString(k.Seal(packed.Bytes(), tokenName(keyID)))
 	if len(text) > tokenMax {
 		return nil, 0, packedTooLarge(len(text), tokenMax)
 	}
@@ -70,12 +71,12 @@ func packedTooLarge(size, limit int) error {
 
 // openToken reads a token. Anything that is not one of ours for this key is
 // ErrUnknownKey.
-func (k *Keyring) openToken(keyID, token string) (*session, error) {
+func openToken(k *seal.Keyring, keyID, token string) (*session, error) {
 	sealed, err := base64.StdEncoding.Strict().DecodeString(token)
 	if err != nil || len(token) > tokenMax {
 		return nil, sigv4.ErrUnknownKey
 	}
-	packed, err := k.open(sealed, tokenName(keyID))
+	packed, err := k.Open(sealed, tokenName(keyID))
 	if err != nil {
 		return nil, sigv4.ErrUnknownKey
 	}

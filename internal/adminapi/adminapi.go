@@ -1,5 +1,5 @@
 // Package adminapi is the surface for the people who run a server: health,
-// metrics, profiles, the clock and the reading of everything.
+// metrics, profiles, the clock, the keys and the reading of everything.
 //
 // It knows HTTP, the Prometheus text format and the names of the metrics. It
 // must not know where figures come from: the assembly hands them in. It asks
@@ -33,6 +33,8 @@ type Config struct {
 	Scrub *Scrub
 	// Fixity is what operators may ask for auditors. Zero: nothing.
 	Fixity *Fixity
+	// Encryption is what operators may ask of the keys. Zero: nothing.
+	Encryption *Encryption
 }
 
 // scrapesMax bounds how many scrapes are gathered at the same time, and
@@ -82,6 +84,9 @@ func New(cfg Config) http.Handler {
 	}
 	if cfg.Fixity != nil {
 		cfg.Fixity.register(mux, cfg.Log)
+	}
+	if cfg.Encryption != nil {
+		cfg.Encryption.register(mux)
 	}
 	mux.HandleFunc("GET /debug/pprof/", pprof.Index)
 	mux.HandleFunc("GET /debug/pprof/cmdline", pprof.Cmdline)

@@ -23,6 +23,7 @@ import (
 const (
 	answerMax  = 16 << 20 // bytes; 10,000 failed pieces fit
 	timeoutMax = 30 * time.Second
+	changeMax  = 5 * time.Minute
 )
 
 // Client asks one server. It is safe for concurrent use.
@@ -45,7 +46,6 @@ func New(address string) (*Client, error) {
 	return &Client{
 		base: "http://" + net.JoinHostPort(host, port),
 		http: &http.Client{
-			Timeout: timeoutMax,
 			// No proxy: an operator talks to the machine that was named.
 			Transport:     &http.Transport{DisableKeepAlives: true},
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
@@ -104,9 +104,41 @@ func (c *Client) patient() *Client {
 	return &Client{base: c.base, http: &unhurried}
 }
 
-// ask sends one request and decodes the answer into out. A refusal is an error
-// with the sentence of the server.
+// Encryption asks how the keys of encrypted archives stand.
+func (c *Client) Encryption(ctx context.Context) (adminapi.EncryptionReply, error) {
+	var out adminapi.EncryptionReply
+	return out, c.ask(ctx, http.MethodGet, adminapi.EncryptionPath, nil, &out)
+}
+
+// RotateKey makes a new key current, and returns how the keys stand then.
+func (c *Client) RotateKey(ctx context.Context) (adminapi.EncryptionReply, error) {
+	return c.changeKeys(ctx, adminapi.RotateKeyPath)
+}
+
+// RewrapKeys has all keys wrapped by the master of now, and returns how they
+// stand then.
+func (c *Client) RewrapKeys(ctx context.Context) (adminapi.EncryptionReply, error) {
+	return c.changeKeys(ctx, adminapi.RewrapKeysPath)
+}
+
+func (c *Client) changeKeys(ctx context.Context, path string) (adminapi.EncryptionReply, error) {
+	var out adminapi.EncryptionReply
+	// The server asks a master about each key, which takes as long as it takes.
+	ctx, cancel := context.WithTimeout(ctx, changeMax)
+	defer cancel()
+	return out, c.askWithin(ctx, http.MethodPost, path, struct{}{}, &out)
+}
+
+// ask sends one request and waits for a quick answer.
 func (c *Client) ask(ctx context.Context, method, path string, in, out any) error {
+	ctx, cancel := context.WithTimeout(ctx, timeoutMax)
+	defer cancel()
+	return c.askWithin(ctx, method, path, in, out)
+}
+
+// askWithin sends one request and decodes the answer into out. A refusal is an error
+// with the sentence of the server.
+func (c *Client) askWithin(ctx context.Context, method, path string, in, out any) error {
 	var body []byte
 	if in != nil {
 		var err error

@@ -1,6 +1,8 @@
 package adminclient_test
 
 import (
+	"context"
+	"errors"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -9,6 +11,7 @@ import (
 
 	"moraine/internal/adminapi"
 	"moraine/internal/adminclient"
+	"moraine/internal/blobkeys"
 	"moraine/internal/clock"
 )
 
@@ -54,6 +57,37 @@ func TestClock(t *testing.T) {
 	}
 	if st, err = c.ConfirmClock(t.Context(), st.Pending.To); err != nil || st.State != "following" || !st.Now.Equal(noon.Add(time.Hour)) {
 		t.Errorf("%+v, %v", st, err)
+	}
+}
+
+// The same of the keys.
+func TestEncryption(t *testing.T) {
+	t.Parallel()
+	done := ""
+	refuse := error(nil)
+	change := func(what string) func(context.Context) error {
+		return func(context.Context) error { done += what; return refuse }
+	}
+	srv := httptest.NewServer(adminapi.New(adminapi.Config{Metrics: adminapi.NewMetrics(adminapi.Sources{}), Encryption: &adminapi.Encryption{
+		Status: func(context.Context) (blobkeys.Status, error) { return blobkeys.Status{Master: "file:0a"}, nil },
+		Rotate: change("rotate "), Rewrap: change("rewrap "),
+	}}))
+	defer srv.Close()
+	c, err := adminclient.New(srv.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, ask := range []func(context.Context) (adminapi.EncryptionReply, error){c.Encryption, c.RotateKey, c.RewrapKeys} {
+		if st, err := ask(t.Context()); err != nil || st.State != "on" || st.Master != "file:0a" {
+			t.Errorf("%+v, %v", st, err)
+		}
+	}
+	if done != "rotate rewrap " {
+		t.Errorf("asked for %q", done)
+	}
+	refuse = errors.New("the master says no")
+	if _, err := c.RotateKey(t.Context()); err == nil || err.Error() != "the master says no" {
+		t.Errorf("refused with %v", err)
 	}
 }
 

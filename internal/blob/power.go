@@ -12,7 +12,7 @@ type Checker interface {
 	// Check reads every copy of a blob from the medium and compares each 1 MiB
 	// leaf with its stored digest, and size and id with i. buf holds at least
 	// one leaf. step is called before each leaf that is read, with its length in
-	// bytes, and stops the work with its error, which Check returns.
+	// bytes as it is stored, and stops the work with its error, which Check returns.
 	//
 	// The copies are in a fixed order, one at least. What a copy suffers from is
 	// in its Err; an error of Check itself says nothing about the blob.

@@ -20,6 +20,11 @@ Check a data directory that no server is using. The rows are examined, the
 records in the packs are gone through, and every byte of every archive, upload
 and inventory is read and compared with its digests.
 
+Encrypted blobs are checked as they are stored and once more as what they decrypt
+to, for which the settings of encryption must be those of the server; each can be
+a flag here, as of moraine serve. With --without-keys only what is stored is
+checked, which finds damage of a disk and nothing else.
+
 Blobs that nothing names are counted and are no damage: a crash leaves them, and
 the server removes them.
 
@@ -35,13 +40,15 @@ not be finished.`),
 		Args: cobra.NoArgs,
 	}
 	file := directories(cmd)
+	encryptionFlags(cmd.Flags())
+	cmd.Flags().BoolVar(&f.WithoutKeys, "without-keys", false, "check encrypted blobs only as they are stored")
 	cmd.Flags().BoolVar(&f.Rebuild, "rebuild-index", false, "correct references that lead nowhere")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		cfg, err := load(e, cmd, *file)
 		if err != nil {
 			return err
 		}
-		f.Data, f.Mirror, f.Log = cfg.Data, cfg.Storage.Mirror, newLog(e, cfg.Log)
+		f.Data, f.Mirror, f.Encryption, f.Log = cfg.Data, cfg.Storage.Mirror, cfg.Encryption, newLog(e, cfg.Log)
 		res, err := f.Run(cmd.Context())
 		if err != nil {
 			return &exit{exitUsage, fmt.Errorf("the check could not be finished: %w", err)}
@@ -50,6 +57,12 @@ not be finished.`),
 		fmt.Fprintf(e.stdout, "orphans: %d (%d bytes)\nreferences mended: %d\n", res.Orphans, res.OrphanBytes, res.Mended)
 		fmt.Fprintf(e.stdout, "extents present: %d\nextents missing: %d\nextents damaged: %d\n", res.Extents, res.Missing, res.Damaged)
 		fmt.Fprintf(e.stdout, "archives complete: %d\narchives incomplete: %d\n", res.Archives, res.Incomplete)
+		if res.Decrypted > 0 {
+			fmt.Fprintf(e.stdout, "blobs decrypted: %d\n", res.Decrypted)
+		}
+		if res.Encrypted > 0 {
+			fmt.Fprintf(e.stdout, "extents not decrypted: %d, of which only the stored bytes were checked\n", res.Encrypted)
+		}
 		if res.Mirrored {
 			fmt.Fprintf(e.stdout, "copies missing: %d\ncopies damaged: %d\ncopies surplus: %d (%d bytes)\n",
 				res.CopiesMissing, res.CopiesDamaged, res.Surplus, res.SurplusBytes)

@@ -61,6 +61,8 @@ type Config struct {
 	HTTP HTTP
 	Auth Auth
 
+	Encryption Encryption // of archives
+
 	Audit     Audit
 	RateLimit RateLimit // of each principal
 }

@@ -37,7 +37,7 @@ func (s *Setting) Env() string {
 func Settings() []Setting {
 	var all []Setting
 	for _, group := range [][]Setting{
-		placeSettings(), storageSettings(), identitySettings(), transportSettings(),
+		placeSettings(), storageSettings(), identitySettings(), encryptionSettings(), transportSettings(),
 		operatorSettings(), scrubSettings(), lifetimeSettings(), notifySettings(), boundSettings(), authSettings(), auditSettings(),
 	} {
 		all = append(all, group...)

@@ -32,7 +32,7 @@ var regionName = regexp.MustCompile(`^[a-z][a-z0-9-]{0,62}$`)
 func (c *Config) Validate() error {
 	return errors.Join(
 		c.checkListen(), c.checkStorage(), c.checkAdmin(), c.checkTLS(), c.checkRoot(), c.checkRegions(), c.checkScrub(),
-		c.checkLifetimes(), c.checkNotify(), c.checkBounds(), c.checkChoices(), c.checkAudit(),
+		c.checkLifetimes(), c.checkNotify(), c.checkBounds(), c.checkChoices(), c.checkAudit(), c.checkEncryption(),
 	)
 }
 
@@ -179,6 +179,9 @@ func (c *Config) Warnings() []string {
 	}
 	if c.TestMode {
 		all = append(all, "TEST MODE: whoever reaches admin.listen can move the clock, which expires jobs, uploads and locks, and can make requests fail; keep nothing here that you want back")
+	}
+	if c.Encryption.Old.On() && !c.Encryption.On() {
+		all = append(all, "encryption.old names a master and encryption none: new archives are not encrypted")
 	}
 	if c.Ephemeral {
 		all = append(all, "ephemeral: everything stored here is removed at exit")

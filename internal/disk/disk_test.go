@@ -157,6 +157,49 @@ func TestWriteFile(t *testing.T) {
 	})
 }
 
+func TestCreateFile(t *testing.T) {
+	both(t, func(t *testing.T, fsys disk.FS, dir string) {
+		path := filepath.Join(dir, "file")
+		if err := disk.CreateFile(fsys, path, []byte("first")); err != nil {
+			t.Fatal(err)
+		}
+		if err := disk.CreateFile(fsys, path, []byte("second")); !errors.Is(err, fs.ErrExist) {
+			t.Errorf("made twice: %v", err)
+		}
+		f, err := fsys.Open(path, os.O_RDONLY)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer f.Close()
+		got := make([]byte, 5)
+		if _, err := f.ReadAt(got, 0); err != nil || string(got) != "first" {
+			t.Errorf("the file holds %q, %v", got, err)
+		}
+	})
+}
+
+// TestCreateFileCrash fails each operation of CreateFile and cuts the power
+// after it: what it made is there if it said so, and what was there before is
+// never touched.
+func TestCreateFileCrash(t *testing.T) {
+	t.Parallel()
+	for _, fault := range []crashfs.Fault{crashfs.Lost, crashfs.Persisted, crashfs.PowerCut} {
+		for n := 1; ; n++ {
+			fsys := crashfs.New()
+			fsys.Fail(n, fault)
+			err := disk.CreateFile(fsys, "f", []byte("text"))
+			if !fsys.Failed() {
+				break
+			}
+			for _, keep := range []crashfs.Keep{crashfs.KeepNone, crashfs.KeepAll} {
+				if got := string(fsys.Crash(keep, nil).ReadFile("f")); err == nil && got != "text" {
+					t.Errorf("operation %d fails (%d), and after a crash the file has %q", n, fault, got)
+				}
+			}
+		}
+	}
+}
+
 // TestWriteFileCrash fails each operation of WriteFile and cuts the power
 // after it: the file has the old content or the new, and the new if WriteFile
 // said so.

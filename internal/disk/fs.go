@@ -3,6 +3,7 @@ package disk
 import (
 	"errors"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"syscall"
@@ -156,7 +157,7 @@ func MkdirAll(fsys FS, dir string) error {
 // name+".new" is overwritten by the next call.
 func WriteFile(fsys FS, name string, data []byte) error {
 	tmp := name + ".new"
-	if err := writeNew(fsys, tmp, data); err != nil {
+	if err := writeNew(fsys, tmp, os.O_RDWR|os.O_CREATE, data); err != nil {
 		// Whatever is there is useless; the first error is the one to report.
 		_ = fsys.Remove(tmp)
 		return err
@@ -169,8 +170,21 @@ func WriteFile(fsys FS, name string, data []byte) error {
 	return fsys.SyncDir(filepath.Dir(name))
 }
 
-func writeNew(fsys FS, name string, data []byte) (err error) {
-	f, err := fsys.Open(name, os.O_RDWR|os.O_CREATE)
+// CreateFile makes a file with a content, durably, where there is nothing. A
+// crash may leave a part of it.
+func CreateFile(fsys FS, name string, data []byte) error {
+	err := writeNew(fsys, name, os.O_RDWR|os.O_CREATE|os.O_EXCL, data)
+	if err != nil && !errors.Is(err, fs.ErrExist) {
+		_ = fsys.Remove(name) // the first error is the one to report
+	}
+	if err != nil {
+		return err
+	}
+	return fsys.SyncDir(filepath.Dir(name))
+}
+
+func writeNew(fsys FS, name string, flag int, data []byte) (err error) {
+	f, err := fsys.Open(name, flag)
 	if err != nil {
 		return err
 	}

@@ -21,6 +21,7 @@ import (
 	"moraine/internal/disk/crashfs"
 	"moraine/internal/iamapi"
 	"moraine/internal/meta/sqlmeta"
+	"moraine/internal/seal"
 	"moraine/internal/sigv4"
 )
 
@@ -50,7 +51,7 @@ func newOffice(t *testing.T, replays *sigv4.Replays) *office {
 	if err != nil {
 		t.Fatal(err)
 	}
-	keyring, err := account.ParseKeyring([]byte(account.GenerateMaster()))
+	keyring, err := seal.Parse([]byte(account.GenerateMaster()))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -44,3 +44,12 @@ type AccessKeys interface {
 	// revision. A key that is gone is none to note.
 	Touch(id string, use moraine.KeyUse) error
 }
+
+// BlobKeys is the table of keys that wrap the keys of encrypted blobs. They are
+// few. None is ever removed: blobs may need it.
+type BlobKeys interface {
+	// List returns all keys in order of (Created, ID).
+	List() ([]moraine.BlobKey, error)
+	// Save inserts the key or replaces the row with its ID.
+	Save(k moraine.BlobKey) error
+}

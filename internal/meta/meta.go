@@ -72,6 +72,7 @@ type Tx interface {
 	Accounts() Accounts
 	Identities() Identities
 	AccessKeys() AccessKeys
+	BlobKeys() BlobKeys
 }
 
 // Vaults is the table of vaults.

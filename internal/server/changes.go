@@ -12,6 +12,7 @@ import (
 	"moraine/internal/account"
 	"moraine/internal/audit"
 	"moraine/internal/config"
+	"moraine/internal/seal"
 )
 
 // settingsFile holds what the last start went by, sealed with the master keys
@@ -29,7 +30,7 @@ type lastStart struct {
 // of settings, never their values, and which keys are new. What it cannot read
 // or write it leaves to the next start, since nothing but this depends on it.
 func (d *data) recordChanges(cfg config.Config, id identity, log *audit.Log, complaints *slog.Logger) {
-	now := lastStart{Settings: cfg.Values(), Master: id.keyring.Current(), RootKey: id.root.KeyID}
+	now := lastStart{Settings: cfg.Values(), Master: id.keyring.Name(), RootKey: id.root.KeyID}
 	before, err := d.readLastStart(id.keyring)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -44,7 +45,7 @@ func (d *data) recordChanges(cfg config.Config, id identity, log *audit.Log, com
 	}
 	text, err := json.Marshal(now)
 	if err == nil {
-		sealed := base64.StdEncoding.EncodeToString(id.keyring.SealFile(text, settingsFile))
+		sealed := base64.StdEncoding.EncodeToString(account.SealFile(id.keyring, text, settingsFile))
 		err = d.write(settingsFile, sealed+"\n")
 	}
 	if err != nil {
@@ -52,7 +53,7 @@ func (d *data) recordChanges(cfg config.Config, id identity, log *audit.Log, com
 	}
 }
 
-func (d *data) readLastStart(keyring *account.Keyring) (lastStart, error) {
+func (d *data) readLastStart(keyring *seal.Keyring) (lastStart, error) {
 	var s lastStart
 	text, err := readSmall(d.path(settingsFile))
 	if err != nil {
@@ -62,7 +63,7 @@ func (d *data) readLastStart(keyring *account.Keyring) (lastStart, error) {
 	if err != nil {
 		return s, err
 	}
-	plain, err := keyring.OpenFile(sealed, settingsFile)
+	plain, err := account.OpenFile(keyring, sealed, settingsFile)
 	if err != nil {
 		return s, err
 	}

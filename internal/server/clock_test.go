@@ -481,8 +481,9 @@ func TestClockSetBack(t *testing.T) {
 	m.want(http.MethodPost, m.initiate("locked"), "", nil, http.StatusNoContent, "")
 	complete := m.initiate("v1")
 	initiated := m.now()
+	m.stop(t) // before it sees that too
 	m.set(-2 * day)
-	m.restart()
+	m.boot()
 	log := m.log.wait(t, "alarm: the system clock went back", 1)
 	if n := strings.Count(log, "alarm:"); n != 1 || !strings.Contains(log, "level=ERROR") {
 		t.Errorf("%d alarms:\n%s", n, log)

@@ -11,8 +11,10 @@ import (
 	"time"
 
 	"moraine/internal/audit"
+	"moraine/internal/blob/crypt"
 	"moraine/internal/blob/mirror"
 	"moraine/internal/blob/pack"
+	"moraine/internal/blobkeys"
 	"moraine/internal/config"
 	"moraine/internal/disk"
 	"moraine/internal/mend"
@@ -125,7 +127,9 @@ func (d *data) Close() error { return d.lock.Close() }
 type stores struct {
 	rows    *sqlmeta.Store
 	storage *storage
-	blobs   *mirror.Store
+	copies  *mirror.Store // what is stored
+	blobs   *crypt.Store  // over copies, with room reserved: what services use
+	keys    *blobkeys.Service
 	pacer   *mend.Pacer
 	audit   *audit.Log // nil for none
 }
@@ -149,9 +153,11 @@ func (d *data) openStores(ctx context.Context, log *slog.Logger, now func() time
 		return nil, errors.Join(err, rows.Close())
 	}
 	s := &stores{rows: rows, storage: st, pacer: mend.NewPacer(want.rate)}
-	if s.blobs, err = d.openBlobs(st, want, s.pacer, log); err != nil {
+	if s.copies, err = d.openBlobs(st, want, s.pacer, log); err != nil {
 		return nil, errors.Join(err, st.Close(), rows.Close())
 	}
+	// Without keys it opens what is not encrypted.
+	s.blobs = crypt.New(reserving{s.copies, roomIn(d.dir)}, nil)
 	return s, nil
 }
 

@@ -6,10 +6,13 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"time"
 
 	"moraine"
 	"moraine/internal/blob"
+	"moraine/internal/blob/crypt"
 	"moraine/internal/blob/mirror"
+	"moraine/internal/config"
 	"moraine/internal/meta"
 	"moraine/internal/treehash"
 )
@@ -17,10 +20,14 @@ import (
 // Fsck says which data directory to check, and how.
 type Fsck struct {
 	Data    string
-	Mirror  string       // directory of the second copies; "" if there are none, or to leave them out
-	Rebuild bool         // mend references that lead nowhere from what the packs say
-	Out     io.Writer    // findings and counts, one line each
-	Log     *slog.Logger // zero: discard
+	Mirror  string // directory of the second copies; "" if there are none, or to leave them out
+	Rebuild bool   // mend references that lead nowhere from what the packs say
+	// WithoutKeys checks of encrypted blobs only what is stored, and not what it
+	// decrypts to. Not with Rebuild.
+	WithoutKeys bool
+	Encryption  config.Encryption // the masters, if anything is encrypted
+	Out         io.Writer         // findings and counts, one line each
+	Log         *slog.Logger      // zero: discard
 }
 
 // FsckResult counts what a check found.
@@ -35,9 +42,11 @@ type FsckResult struct {
 	Damaged      int64 // pieces whose bytes fail their check or are not those the row means
 	Archives     int64 // archives whose pieces make them up
 	Incomplete   int64 // archives whose pieces have gaps, or another size or tree hash
+	Decrypted    int64 // encrypted blobs whose plaintext was checked
+	Encrypted    int64 // encrypted pieces whose plaintext was not checked, for want of keys
 
-	// With a mirror. Blobs and Orphans count copies then, and a piece is there if
-	// one copy of it is whole.
+	// With a mirror. Blobs, Orphans and Decrypted count copies then, and a piece is
+	// there if one copy of it is whole.
 	Mirrored                     bool
 	CopiesMissing, CopiesDamaged int64 // of pieces that have another
 	Surplus, SurplusBytes        int64 // whole copies of blobs that rows name elsewhere
@@ -88,6 +97,9 @@ func (f Fsck) Run(ctx context.Context) (res FsckResult, err error) {
 	if f.Log == nil {
 		f.Log = slog.New(slog.DiscardHandler)
 	}
+	if f.WithoutKeys && f.Rebuild {
+		return res, errors.New("references of encrypted blobs cannot be mended without keys; give the settings of encryption that the server has")
+	}
 	d, err := openExisting(f.Data)
 	if err != nil {
 		return res, err
@@ -98,20 +110,29 @@ func (f Fsck) Run(ctx context.Context) (res FsckResult, err error) {
 		return res, err
 	}
 	defer func() { err = errors.Join(err, s.Close()) }()
-	c := &check{Fsck: f, rows: s.rows, blobs: s.blobs, res: &res}
+	c := &check{Fsck: f, rows: s.rows, copies: s.copies, blobs: s.blobs, res: &res}
+	c.openKeys = func() error {
+		s, err := d.openKeys(ctx, f.Encryption, s.rows, s.blobs.SetRing, time.Now, f.Log)
+		if err != nil {
+			return err
+		}
+		return explainKeys(s.OpenReadOnly(ctx))
+	}
 	for _, note := range s.storage.notes {
 		c.say("note: %s", note)
 	}
-	res.Mirrored = s.blobs.Mirrored()
+	res.Mirrored = s.copies.Mirrored()
 	return res, c.run(ctx)
 }
 
 // check is one run of Fsck.
 type check struct {
 	Fsck
-	rows  rowStore
-	blobs blobStore
-	res   *FsckResult
+	rows     rowStore
+	copies   blobStore    // what is stored
+	blobs    *crypt.Store // over copies
+	openKeys func() error // gives blobs its keys
+	res      *FsckResult
 }
 
 func (c *check) run(ctx context.Context) error {
@@ -122,6 +143,11 @@ func (c *check) run(ctx context.Context) error {
 		c.res.Damaged++
 		c.say("%v", err)
 		return nil // damaged rows prove nothing about bytes
+	}
+	if !c.WithoutKeys {
+		if err := c.openKeys(); err != nil {
+			return err
+		}
 	}
 	if err := c.walkPacks(ctx); err != nil {
 		return fmt.Errorf("read the packs: %w", err)
@@ -189,7 +215,8 @@ const walkBatch = 256
 // found is a whole blob in a pack.
 type found struct {
 	blob.Info
-	root treehash.Digest
+	root   treehash.Digest
+	locked bool // it is encrypted under a key that is not at hand
 }
 
 // walkPacks reads all records and asks the rows about each. It comes first, so
@@ -201,7 +228,7 @@ func (c *check) walkPacks(ctx context.Context) error {
 		c.res.Places++
 		c.say("damaged place: %v", damage)
 	}
-	err := c.blobs.Walk(ctx, func(info blob.Info) error {
+	err := c.copies.Walk(ctx, func(info blob.Info) error {
 		root, err := c.whole(ctx, info, buf)
 		if err != nil && ctx.Err() == nil {
 			damaged(err) // a sector that cannot be read is no reason to stop
@@ -212,7 +239,15 @@ func (c *check) walkPacks(ctx context.Context) error {
 		}
 		c.res.Blobs++
 		c.res.Bytes += info.Size
-		batch = append(batch, found{info, root})
+		f, err := c.decrypted(ctx, found{Info: info, root: root})
+		if moraine.IsKind(err, moraine.Corrupt) {
+			damaged(err)
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		batch = append(batch, f)
 		if len(batch) < walkBatch {
 			return nil
 		}
@@ -228,14 +263,14 @@ func (c *check) walkPacks(ctx context.Context) error {
 
 // whole reads a blob and returns its tree hash, or what is wrong with it.
 func (c *check) whole(ctx context.Context, info blob.Info, buf []byte) (treehash.Digest, error) {
-	copies, err := c.blobs.Check(ctx, info, buf, func(int) error { return nil })
+	copies, err := c.copies.Check(ctx, info, buf, func(int) error { return nil })
 	if err == nil {
 		err = verdict(copies)
 	}
 	if err != nil {
 		return treehash.Digest{}, err
 	}
-	leaves, err := c.blobs.Leaves(ctx, info.Ref, 0, leafCount(info.Size))
+	leaves, err := c.copies.Leaves(ctx, info.Ref, 0, leafCount(info.Size))
 	return treehash.Root(leaves), err
 }
 
@@ -255,9 +290,6 @@ func verdict(copies []blob.Copy) error {
 	return missing
 }
 
-// leafCount is how many leaves so many bytes have.
-func leafCount(size int64) int64 { return (size + treehash.LeafSize - 1) / treehash.LeafSize }
-
 // lookUp compares blobs with the rows that name them.
 func (c *check) lookUp(ctx context.Context, batch []found) error {
 	moves := make(map[moraine.BlobID]moraine.BlobRef)
@@ -275,9 +307,10 @@ func (c *check) lookUp(ctx context.Context, batch []found) error {
 			if moved, ok := moves[f.ID]; ok {
 				e.Ref = moved // its other copy is in this batch too
 			}
-			joined, replaced := c.blobs.Join(e.Ref, f.Ref)
+			joined, replaced := c.join(&e, &f)
 			switch {
-			case e.Size != f.Size || e.TreeHash != f.root:
+			case f.locked: // what the row says of it is asked for later
+			case c.differs(&f, &e):
 				if !c.res.Mirrored {
 					c.res.Damaged++
 				}
@@ -325,9 +358,7 @@ func (c *check) walkRows(ctx context.Context) error {
 	}
 	look := c.present
 	if c.res.Places > 0 {
-		look = func(ctx context.Context, e moraine.Extent) error {
-			return blob.Verify(ctx, c.blobs, []moraine.Extent{e}, ctx.Err)
-		}
+		look = c.verify
 	}
 	return walker.WalkExtents(ctx, func(body moraine.BodyID, e moraine.Extent) error {
 		return c.judge(body, e, func(ref moraine.BlobRef) error {
@@ -340,12 +371,15 @@ func (c *check) walkRows(ctx context.Context) error {
 
 // judge counts a piece by its copies.
 func (c *check) judge(body moraine.BodyID, e moraine.Extent, look func(moraine.BlobRef) error) error {
-	if lacks, _ := mirror.Lacks(e.Ref); lacks && !c.res.Mirrored {
+	if lacks, _ := mirror.Lacks(crypt.Below(e.Ref)); lacks && !c.res.Mirrored {
 		c.res.Missing++
 		c.say("missing: %s: it is in the second copy alone, which is left out", piece(body, e))
 		return nil
 	}
-	parts := c.blobs.Split(e.Ref)
+	parts := c.split(e.Ref)
+	if _, encrypted := stored(&e); c.WithoutKeys && encrypted {
+		c.res.Encrypted++
+	}
 	whole := 0
 	bad := make(map[moraine.BlobRef]error)
 	var worst error // damage says more than loss
@@ -355,7 +389,7 @@ func (c *check) judge(body moraine.BodyID, e moraine.Extent, look func(moraine.B
 		case err == nil:
 			whole++
 			continue
-		case kind == moraine.Corrupt, kind == moraine.Unavailable && c.res.Mirrored:
+		case kind == moraine.Corrupt, errors.Is(err, crypt.ErrNoKey), kind == moraine.Unavailable && c.res.Mirrored:
 			worst = err
 		case kind == moraine.NotFound, kind == moraine.Invalid:
 			if worst == nil {
@@ -397,19 +431,6 @@ const copiesMax = 2
 
 func isLoss(err error) bool {
 	return moraine.IsKind(err, moraine.NotFound) || moraine.IsKind(err, moraine.Invalid)
-}
-
-// present checks that the reference of e leads to a blob with its tree hash.
-// It reads the digests and no data.
-func (c *check) present(ctx context.Context, e moraine.Extent) error {
-	leaves, err := c.blobs.Leaves(ctx, e.Ref, 0, leafCount(e.Size))
-	if err != nil {
-		return err
-	}
-	if root := treehash.Root(leaves); root != e.TreeHash {
-		return moraine.Errorf(moraine.Corrupt, "the blob has tree hash %s", root)
-	}
-	return nil
 }
 
 // piece names an extent for people.

@@ -15,6 +15,7 @@ import (
 	"moraine/internal/account"
 	"moraine/internal/disk"
 	"moraine/internal/meta"
+	"moraine/internal/seal"
 	"moraine/internal/sigv4"
 )
 
@@ -28,7 +29,7 @@ const credentialsMax = 64 << 10
 type identity struct {
 	root     account.Root
 	fromFile bool // the key is in the credentials file
-	keyring  *account.Keyring
+	keyring  *seal.Keyring
 	warnings []string
 }
 
@@ -55,7 +56,7 @@ func (d *data) settle(given account.Root) (identity, error) {
 
 // settleMaster reads the master keys, from the file the operator names or from
 // the data directory, where they are made at the first start.
-func (d *data) settleMaster(ctx context.Context, rows meta.Store, given string) (*account.Keyring, []string, error) {
+func (d *data) settleMaster(ctx context.Context, rows meta.Store, given string) (*seal.Keyring, []string, error) {
 	path := given
 	if path == "" {
 		path = d.path(masterKeyFile)
@@ -75,7 +76,7 @@ func (d *data) settleMaster(ctx context.Context, rows meta.Store, given string) 
 	if err != nil {
 		return nil, nil, fmt.Errorf("the master keys are needed to read the access keys of the database; restore the file, or name it with MORAINE_MASTER_KEY_FILE: %w", err)
 	}
-	keyring, err := account.ParseKeyring(text)
+	keyring, err := seal.Parse(text)
 	if err != nil {
 		return nil, nil, fmt.Errorf("%s: %w", path, err)
 	}

@@ -15,16 +15,16 @@ import (
 )
 
 // newMend joins the service that makes missing copies; nil without a mirror.
-func (n *node) newMend(opts Options, s *stores, blobs reserving, pending *blob.Pending) *mend.Service {
-	if !s.blobs.Mirrored() {
+func (n *node) newMend(opts Options, s *stores, pending *blob.Pending) *mend.Service {
+	if !s.copies.Mirrored() {
 		return nil
 	}
 	m := mend.New(mend.Config{
-		Meta: s.rows, Blobs: blobs, Pending: pending, Pacer: s.pacer, Now: opts.Now, Log: opts.Log,
+		Meta: s.rows, Blobs: s.blobs, Pending: pending, Pacer: s.pacer, Now: opts.Now, Log: opts.Log,
 		Whole: func(ctx context.Context) error { return s.rebuilt(ctx, opts.Log) },
 	})
 	some := &rate.Sometimes{First: loggedFirst, Interval: loggedEvery}
-	s.blobs.Watch(func(e mirror.Event) {
+	s.copies.Watch(func(e mirror.Event) {
 		m.Hint(e.Blob)
 		attrs := []any{"blob", e.Blob.String(), "place", e.Place, "err", e.Err}
 		switch {
@@ -57,7 +57,7 @@ func (s *stores) rebuilt(ctx context.Context, log *slog.Logger) error {
 	}
 	// On record now: references are to be believed. A crash before this goes
 	// through all rows once more.
-	s.blobs.Rebuilt()
+	s.copies.Rebuilt()
 	log.InfoContext(ctx, "rebuilt", "places", was)
 	return nil
 }
@@ -76,10 +76,10 @@ func (n *node) mirrorStatus(s *stores) func() adminapi.Mirror {
 		return nil
 	}
 	return func() adminapi.Mirror {
-		st, made := n.mend.Status(), s.blobs.Stats()
+		st, made := n.mend.Status(), s.copies.Stats()
 		m := adminapi.Mirror{
 			Counted: st.Counted, Blobs: st.Blobs, Bytes: st.Bytes, Lost: st.Lost, Doing: st.Doing,
-			Rebuilding: s.blobs.Rebuilding(), Rate: int64(st.Rate), Error: st.Error, ErrorAt: st.At,
+			Rebuilding: s.copies.Rebuilding(), Rate: int64(st.Rate), Error: st.Error, ErrorAt: st.At,
 			CopiesMade: made.Mended, BytesMade: made.MendedSize, OneCopyPuts: made.Lagging,
 		}
 		for _, p := range made.Places {

@@ -34,12 +34,17 @@ type twins struct {
 
 // newTwins stores archives in a data directory whose mirror is set up by the
 // second start, if it is late.
-func newTwins(t *testing.T, late bool) *twins {
+func newTwins(t *testing.T, late bool) *twins { return newTwinsUnder(t, late, "") }
+
+// newTwinsUnder is newTwins with archives encrypted under a key file from where
+// there is a mirror on; "" for none.
+func newTwinsUnder(t *testing.T, late bool, keyFile string) *twins {
 	t.Helper()
 	w := &twins{t: t, cfg: settings(t, t.TempDir()), archives: map[string][]byte{}}
 	second := filepath.Join(t.TempDir(), "deep", "second")
 	if !late {
 		w.cfg.Storage.Mirror = second
+		w.cfg.Encryption.Master.KeyFile = keyFile
 	}
 	w.start("")
 	w.want(http.MethodPut, "/-/vaults/v", nil, nil, http.StatusCreated, "")
@@ -47,6 +52,7 @@ func newTwins(t *testing.T, late bool) *twins {
 	if late {
 		w.stop(t)
 		w.cfg.Storage.Mirror = second
+		w.cfg.Encryption.Master.KeyFile = keyFile
 		w.start("")
 	}
 	return w
@@ -147,7 +153,7 @@ func (w *twins) dir(role string) string {
 func (w *twins) fsck() (server.FsckResult, string) {
 	w.t.Helper()
 	var out strings.Builder
-	res, err := server.Fsck{Data: w.cfg.Data, Mirror: w.cfg.Storage.Mirror, Out: &out}.Run(w.t.Context())
+	res, err := server.Fsck{Data: w.cfg.Data, Mirror: w.cfg.Storage.Mirror, Encryption: w.cfg.Encryption, Out: &out}.Run(w.t.Context())
 	if err != nil {
 		w.t.Fatalf("%v\n%s", err, &out)
 	}
@@ -161,12 +167,14 @@ func TestLostDisk(t *testing.T) {
 	for first, second := range map[string]string{server.Primary: server.Mirror, server.Mirror: server.Primary} {
 		for _, late := range []bool{false, true} {
 			name := first + " first"
+			keyFile := ""
 			if late {
-				name += ", set up late"
+				name += ", set up late, and encrypted"
+				keyFile = newKeyFile(t)
 			}
 			t.Run(name, func(t *testing.T) {
 				t.Parallel()
-				w := newTwins(t, late)
+				w := newTwinsUnder(t, late, keyFile)
 				w.wantWhole()
 				w.stop(t)
 				for _, role := range []string{first, second} {
@@ -432,7 +440,16 @@ func TestDetachRefused(t *testing.T) {
 // TestDamagedCopy damages one copy of an archive: it is served, and mended.
 func TestDamagedCopy(t *testing.T) {
 	t.Parallel()
-	w := newTwins(t, false)
+	for name, keyFile := range map[string]string{"plain": "", "encrypted": newKeyFile(t)} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			testDamagedCopy(newTwinsUnder(t, false, keyFile))
+		})
+	}
+}
+
+func testDamagedCopy(w *twins) {
+	t := w.t
 	w.stop(t)
 	name := packFile(t, w.cfg.Data, ".blob")
 	f, err := os.OpenFile(name, os.O_RDWR, 0)
@@ -510,7 +527,16 @@ func TestMirrorStatusOffline(t *testing.T) {
 // packs: the rows are put right.
 func TestFsckUsesSurplus(t *testing.T) {
 	t.Parallel()
-	w := newTwins(t, false)
+	for name, keyFile := range map[string]string{"plain": "", "encrypted": newKeyFile(t)} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			testFsckUsesSurplus(newTwinsUnder(t, false, keyFile))
+		})
+	}
+}
+
+func testFsckUsesSurplus(w *twins) {
+	t := w.t
 	w.stop(t)
 	rows, err := sqlmeta.Open(t.Context(), sqlmeta.Config{Path: filepath.Join(w.cfg.Data, "meta.db")})
 	if err != nil {
@@ -523,8 +549,9 @@ func TestFsckUsesSurplus(t *testing.T) {
 			return err
 		}
 		for i, e := range list {
-			first, second, _ := strings.Cut(strings.TrimPrefix(string(e.Ref), "m2:"), "+")
-			to := []string{first, "m2:" + first + "+", "m2:+" + second, "m2:" + second + "+" + first}[i%4]
+			key, places, _ := strings.Cut(string(e.Ref), "m2:")
+			first, second, _ := strings.Cut(places, "+")
+			to := key + []string{first, "m2:" + first + "+", "m2:+" + second, "m2:" + second + "+" + first}[i%4]
 			if err := tx.Bodies().Move(e.Blob, moraine.BlobRef(to)); err != nil {
 				return err
 			}
@@ -539,7 +566,7 @@ func TestFsckUsesSurplus(t *testing.T) {
 		t.Errorf("fsck: %+v\n%s", res, out)
 	}
 	var out strings.Builder
-	res, err := server.Fsck{Data: w.cfg.Data, Mirror: w.cfg.Storage.Mirror, Rebuild: true, Out: &out}.Run(t.Context())
+	res, err := server.Fsck{Data: w.cfg.Data, Mirror: w.cfg.Storage.Mirror, Encryption: w.cfg.Encryption, Rebuild: true, Out: &out}.Run(t.Context())
 	if err != nil || !res.Clean() || res.CopiesMissing != 0 || res.Surplus != 0 || res.Extents != 4 {
 		t.Errorf("fsck with rebuild: %+v, %v\n%s", res, err, &out)
 	}

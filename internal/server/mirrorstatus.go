@@ -14,6 +14,7 @@ import (
 
 	"moraine"
 	"moraine/internal/adminapi"
+	"moraine/internal/blob/crypt"
 	"moraine/internal/blob/mirror"
 	"moraine/internal/config"
 	"moraine/internal/meta"
@@ -150,7 +151,7 @@ func (d *data) mirrorReport(ctx context.Context, mirrorDir string, log *slog.Log
 	err = d.eachRow(ctx, log, func(e moraine.Extent) {
 		r.Blobs++
 		r.Bytes += e.Size
-		first, second := mirror.Lacks(e.Ref)
+		first, second := mirror.Lacks(crypt.Below(e.Ref))
 		for i, lacks := range []bool{first, second} {
 			if lacks {
 				r.Places[i].Missing++
@@ -229,7 +230,7 @@ func (o Offline) DetachMirror(ctx context.Context, force bool) (alone int64, err
 		return 0, fmt.Errorf("%s has no second copy", d.dir)
 	}
 	err = d.eachRow(ctx, o.Log, func(e moraine.Extent) {
-		if lacks, _ := mirror.Lacks(e.Ref); lacks {
+		if lacks, _ := mirror.Lacks(crypt.Below(e.Ref)); lacks {
 			alone++
 		}
 	})

@@ -15,6 +15,7 @@ import (
 	"moraine/internal/api"
 	"moraine/internal/audit"
 	"moraine/internal/blob"
+	"moraine/internal/blobkeys"
 	"moraine/internal/clock"
 	"moraine/internal/config"
 	"moraine/internal/disk"
@@ -44,6 +45,7 @@ type node struct {
 	mirror   func() adminapi.Mirror // nil for none
 	api      http.Handler
 	clock    *clock.Clock
+	keys     *blobkeys.Service
 	process  string      // what the lock of the data directory says about this process
 	ready    atomic.Bool // requests are taken
 
@@ -58,13 +60,12 @@ func newNode(cfg config.Config, opts Options, d *data, s *stores, id identity, c
 	opts.Now = clk.Now
 	unreadable := unparsable(s.audit)
 	pending, authority := new(blob.Pending), access.New(access.Config{Now: opts.Now, Log: opts.Log, Unreadable: unreadable})
-	blobs := reserving{s.blobs, roomIn(d.dir)}
-	n := &node{log: opts.Log, clock: clk, process: d.lock.Holder()}
-	n.mend = n.newMend(opts, s, blobs, pending)
+	n := &node{log: opts.Log, clock: clk, process: d.lock.Holder(), keys: s.keys}
+	n.mend = n.newMend(opts, s, pending)
 	n.mirror = n.mirrorStatus(s)
 	n.accounts = account.New(account.Config{Meta: s.rows, Keyring: id.keyring, Root: id.root, Now: clk.Wall, Log: opts.Log, Unreadable: unreadable})
 	n.vaults = vault.New(vault.Config{
-		Meta: s.rows, Blobs: blobs, Pending: pending, Access: authority, Now: opts.Now, Log: opts.Log,
+		Meta: s.rows, Blobs: s.blobs, Pending: pending, Access: authority, Now: opts.Now, Log: opts.Log,
 		InventoryInterval: cfg.InventoryInterval, Retention: cfg.UploadRetention, OrphanGrace: cfg.OrphanGrace,
 		Hastened: func() { n.jobs.Wake() }, Notice: s.audit.Service,
 	})
@@ -72,10 +73,10 @@ func newNode(cfg config.Config, opts Options, d *data, s *stores, id identity, c
 		Meta: s.rows, Targets: sinks, Owner: rand.Text(), Now: opts.Now, Log: opts.Log,
 		Retention: cfg.Notify.Retention, Removed: func(m moraine.Message) { n.metrics.Removed(m) },
 	})
-	n.scrub = newScrubDesk(cfg, opts, s.rows, blobs, s.audit, n.mend)
+	n.scrub = newScrubDesk(cfg, opts, s.rows, s.blobs, s.audit, n.mend)
 	n.fixity = newFixityDesk(cfg, opts, d, s.rows, id.root.Account)
 	n.jobs = job.New(job.Config{
-		Meta: s.rows, Blobs: blobs, Pending: pending, Access: authority, Now: opts.Now, Log: opts.Log,
+		Meta: s.rows, Blobs: s.blobs, Pending: pending, Access: authority, Now: opts.Now, Log: opts.Log,
 		Owner: rand.Text(), Delays: cfg.JobDelay, Finished: n.notify.Wake, Suspect: n.scrub.scrub.Suspect,
 		InventoryInterval: cfg.InventoryInterval, Retention: cfg.JobRetention,
 		FreeTier: cfg.FreeTier, Scarcity: cfg.Scarcity,
@@ -200,8 +201,8 @@ func (n *node) observeIAM(e iamapi.Event) {
 func (n *node) adminHandler(cfg config.Config) http.Handler {
 	return adminapi.New(adminapi.Config{
 		Metrics: n.metrics, Ready: n.readiness, Log: n.log, Mirror: n.mirror, TestMode: n.testMode(cfg),
-		Clock: &adminapi.Clock{Status: n.clock.Status, Confirm: n.confirm, Process: n.process},
-		Scrub: n.scrub.admin(), Fixity: n.fixity.admin(),
+		Clock:      &adminapi.Clock{Status: n.clock.Status, Confirm: n.confirm, Process: n.process},
+		Encryption: n.encryption(), Scrub: n.scrub.admin(), Fixity: n.fixity.admin(),
 	})
 }
 

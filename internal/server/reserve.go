@@ -42,7 +42,7 @@ func (r room) check(size int64) error {
 	return nil
 }
 
-// reserving is the store that services use.
+// reserving is the store of copies that leaves room for rows.
 type reserving struct {
 	*mirror.Store
 	room

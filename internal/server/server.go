@@ -115,6 +115,9 @@ func Run(ctx context.Context, cfg config.Config, opts Options) (err error) {
 	if s.audit, err = data.openAudit(cfg, opts); err != nil {
 		return err
 	}
+	if err := data.startKeys(ctx, cfg.Encryption, s, clk.Now, opts.Log); err != nil {
+		return err
+	}
 	keyring, warnings, err := data.settleMaster(ctx, s.rows, cfg.MasterKeyFile)
 	if err != nil {
 		return err

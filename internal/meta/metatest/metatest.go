@@ -45,6 +45,7 @@ func Run(t *testing.T, open Open) {
 		{"Accounts", accountTests},
 		{"Identities", identityTests},
 		{"AccessKeys", keyTests},
+		{"BlobKeys", blobKeyTests},
 	} {
 		t.Run(group.name, func(t *testing.T) {
 			for _, test := range group.tests {

@@ -15,9 +15,10 @@ var scans = map[string]string{
 	"SELECT vault_id FROM dead_vaults":                 "SCAN dead_vaults USING COVERING INDEX sqlite_autoindex_dead_vaults_1",
 	"SELECT ready_ms FROM jobs":                        "SCAN jobs USING COVERING INDEX jobs_ready",
 	"SELECT first_byte, size, blob_id, ref, tree_hash, verified_ms, fault, body_id FROM extents ORDER": "SCAN extents",
-	"SELECT next_ms FROM outbox":         "SCAN outbox USING COVERING INDEX outbox_next",
-	"SELECT state, count(*) FROM outbox": "SCAN outbox USING COVERING INDEX outbox_state",
-	"SELECT state, count(*) FROM jobs":   "SCAN jobs USING COVERING INDEX jobs_due",
+	"SELECT next_ms FROM outbox":                                    "SCAN outbox USING COVERING INDEX outbox_next",
+	"SELECT state, count(*) FROM outbox":                            "SCAN outbox USING COVERING INDEX outbox_state",
+	"SELECT state, count(*) FROM jobs":                              "SCAN jobs USING COVERING INDEX jobs_due",
+	"SELECT key_id, created_ms, wrapped_by, wrapped FROM blob_keys": "SCAN blob_keys USING INDEX blob_keys_created",
 	"SELECT archive_id, vault_id, body_id, size, created_ms, deleted_ms, tree_hash, description FROM archives WHERE deleted_ms IS NULL": "SCAN archives USING INDEX archives_id",
 	"SELECT archive_id, vault_id, body_id, size, created_ms, deleted_ms, tree_hash, description FROM archives\nWHERE body_id IN":        "SCAN archives",
 }

@@ -34,4 +34,5 @@ var queries = [...]string{
 	accountGet, accountList, accountInsert, accountBump,
 	identityGet, identityByID, identityList, identityCount, identitySave, identityDelete,
 	keyGet, keyList, keySave, keyDelete, keyTouch,
+	blobKeyList, blobKeySave,
 }

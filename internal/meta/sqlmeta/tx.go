@@ -52,6 +52,7 @@ func (t *tx) Time() (time.Time, error) { return t.now().UTC().Truncate(time.Mill
 func (t *tx) Accounts() meta.Accounts     { return accounts{t} }
 func (t *tx) Identities() meta.Identities { return identities{t} }
 func (t *tx) AccessKeys() meta.AccessKeys { return accessKeys{t} }
+func (t *tx) BlobKeys() meta.BlobKeys     { return blobKeys{t} }
 
 func (t *tx) Documents() meta.Documents { return documents{t} }
 func (t *tx) Settings() meta.Settings   { return settings{t} }
