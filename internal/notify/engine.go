@@ -85,7 +85,7 @@ func (s *Service) round(ctx context.Context, attempts *sync.WaitGroup) time.Dura
 // nextDue is how long it is until a message is due, if one is pending.
 func (s *Service) nextDue(ctx context.Context) (wait time.Duration, some bool, err error) {
 	err = s.cfg.Meta.View(ctx, func(tx meta.Tx) error {
-		now, err := s.readClock(tx)
+		now, err := s.clock.Read(tx)
 		if err != nil {
 			return err
 		}
@@ -96,30 +96,6 @@ func (s *Service) nextDue(ctx context.Context) (wait time.Duration, some bool, e
 	return wait, some, err
 }
 
-// readClock returns the time of the store, by which messages are due and leased,
-// and notes how far it is from that of the process: attempts are dated between
-// two looks at the store.
-func (s *Service) readClock(tx meta.Tx) (time.Time, error) {
-	before := s.now()
-	now, err := tx.Time()
-	after := s.now()
-	if err != nil {
-		return now, err
-	}
-	off := time.Duration(0) // as far as can be told, if it is between the two
-	switch {
-	case now.Before(before):
-		off = now.Sub(before)
-	case now.After(after):
-		off = now.Sub(after)
-	}
-	s.off.Store(int64(off))
-	return now, nil
-}
-
-// clock is about the time of the store.
-func (s *Service) clock() time.Time { return s.now().Add(time.Duration(s.off.Load())) }
-
 // dispatch takes messages that are due, begins attempts on those for which their
 // lanes have room, and returns how many it took.
 func (s *Service) dispatch(ctx context.Context, attempts *sync.WaitGroup) (int, error) {
@@ -129,7 +105,7 @@ func (s *Service) dispatch(ctx context.Context, attempts *sync.WaitGroup) (int, 
 	var p plan
 	var now time.Time
 	err := s.cfg.Meta.Update(ctx, func(tx meta.Tx) (err error) {
-		if now, err = s.readClock(tx); err != nil {
+		if now, err = s.clock.Read(tx); err != nil {
 			return err
 		}
 		batch, err := tx.Outbox().Claim(s.cfg.Owner, now, now.Add(leaseTime), claimMax)
@@ -166,7 +142,7 @@ func (s *Service) dispatch(ctx context.Context, attempts *sync.WaitGroup) (int, 
 // work tries a message, and after it those that wait in its lane.
 func (s *Service) work(ctx context.Context, l *lane, m moraine.Message) {
 	for ok := true; ok; {
-		began := s.clock()
+		began := s.clock.Now()
 		if began.Before(m.Next) { // else the lease is over, and it is anybody's
 			s.logFailure(ctx, "what came of a message was not recorded", s.attempt(ctx, l.sink, m))
 		}
@@ -174,7 +150,7 @@ func (s *Service) work(ctx context.Context, l *lane, m moraine.Message) {
 			s.logFailure(context.WithoutCancel(ctx), "messages that were to wait were not put back", s.putBack(ctx, l.drain()))
 			return
 		}
-		now := s.clock()
+		now := s.clock.Now()
 		m, ok = l.next(now, now.Sub(began))
 	}
 	s.Wake() // there is room
@@ -189,7 +165,7 @@ func (s *Service) putBack(ctx context.Context, list []moraine.Message) error {
 	return s.cfg.Meta.Update(context.WithoutCancel(ctx), func(tx meta.Tx) error {
 		for _, m := range list {
 			err := s.held(tx, m.ID, func() error {
-				m.Next, m.LeaseOwner = s.clock(), ""
+				m.Next, m.LeaseOwner = s.clock.Now(), ""
 				return tx.Outbox().Save(m)
 			})
 			if err != nil {
@@ -219,7 +195,7 @@ func (s *Service) attempt(ctx context.Context, sink Sink, m moraine.Message) err
 
 // failed is a message after an attempt that failed.
 func (s *Service) failed(ctx context.Context, m moraine.Message, cause error) moraine.Message {
-	now := s.clock()
+	now := s.clock.Now()
 	if m.Tried.IsZero() {
 		m.Tried = now
 	}

@@ -11,10 +11,10 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"moraine"
+	"moraine/internal/lease"
 	"moraine/internal/meta"
 )
 
@@ -52,7 +52,7 @@ type Service struct {
 	cfg   Config
 	lanes map[string]*lane // by ARN of the topic; never changes
 	wake  chan struct{}    // holds one token when the engine should look again
-	off   atomic.Int64     // how far the time of the store is ahead of that of the process, as a time.Duration
+	clock *lease.Clock     // by which messages are due
 
 	mu       sync.Mutex      // guards unrouted
 	unrouted map[string]bool // topics without a target that the log has named
@@ -79,7 +79,9 @@ func New(cfg Config) *Service {
 	for topic, sink := range cfg.Targets {
 		lanes[topic] = newLane(sink)
 	}
-	return &Service{cfg: cfg, lanes: lanes, wake: make(chan struct{}, 1), unrouted: make(map[string]bool)}
+	return &Service{
+		cfg: cfg, lanes: lanes, wake: make(chan struct{}, 1), clock: lease.NewClock(cfg.Now), unrouted: make(map[string]bool),
+	}
 }
 
 // now is the instant of an event: UTC, whole milliseconds.

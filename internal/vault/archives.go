@@ -40,7 +40,7 @@ func (s *Service) UploadArchive(ctx context.Context, call access.Call, name stri
 		return moraine.Vault{}, moraine.Archive{}, err
 	}
 
-	extent, settle, err := s.keep(ctx, body, claims{req.ContentLength, req.CheckSHA256, req.TreeHash}, 0)
+	stored, err := s.keep(ctx, body, claims{req.ContentLength, req.CheckSHA256, req.TreeHash}, 0)
 	if err != nil {
 		return moraine.Vault{}, moraine.Archive{}, err
 	}
@@ -56,16 +56,16 @@ func (s *Service) UploadArchive(ctx context.Context, call access.Call, name stri
 		now := s.now()
 		a = moraine.Archive{
 			Body: moraine.NewBodyID(now), Description: desc,
-			Size: extent.Size, TreeHash: extent.TreeHash,
+			Size: stored.Size, TreeHash: stored.TreeHash,
 		}
-		if err := tx.Bodies().Put(a.Body, extent, now); err != nil {
+		if err := s.name(tx, a.Body, &stored, now); err != nil {
 			return err
 		}
 		return s.addArchive(tx, &v, &a, now)
 	})
 	// The row is committed, or it is certain that there is none, or it is open
 	// which of the two; a reply is sent only in the first case.
-	settle(err)
+	stored.settle(err)
 	if !entered {
 		s.recent.remove(uploaderOf(&call, name))
 	}
