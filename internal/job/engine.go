@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
 	"moraine"
 	"moraine/internal/blob"
+	"moraine/internal/lease"
 	"moraine/internal/meta"
 )
 
@@ -50,6 +52,13 @@ func (s *Service) Run(ctx context.Context) error {
 // round expires and claims what is due, hands claims to free workers and
 // returns how long nothing more is expected to happen.
 func (s *Service) round(ctx context.Context, free chan struct{}, workers *sync.WaitGroup) time.Duration {
+	if time.Since(s.kept) >= holdTime/4 {
+		if err := s.keepRows(ctx); err != nil && ctx.Err() == nil {
+			s.cfg.Log.ErrorContext(ctx, "downloads not noted", "err", err)
+			return retryPause
+		}
+		s.kept = time.Now()
+	}
 	if err := s.Expire(ctx); err != nil && ctx.Err() == nil {
 		s.cfg.Log.ErrorContext(ctx, "expiry of jobs stopped early", "err", err)
 		return retryPause
@@ -88,7 +97,7 @@ func (s *Service) claim(ctx context.Context, limit int) ([]moraine.Job, error) {
 	}
 	var claimed []moraine.Job
 	err = s.cfg.Meta.Update(ctx, func(tx meta.Tx) error {
-		now, err := tx.Time()
+		now, err := s.clock.Read(tx)
 		if err != nil {
 			return err
 		}
@@ -338,34 +347,44 @@ var errDeleted = errors.New("the archive was deleted")
 // Expire drops finished jobs whose time is over, except those being
 // downloaded: they go when the download ends (§7.5). A download that begins
 // after the check finds its job expired, because the clock does not run back.
+// Downloads of other processes are noted in the rows of their jobs.
 func (s *Service) Expire(ctx context.Context) error {
 	now := s.now()
+	expired := func(tx meta.Tx) ([]moraine.Job, error) {
+		at, err := tx.Time()
+		if err != nil {
+			return nil, err
+		}
+		// Those being downloaded come first, and are passed over.
+		list, err := tx.Sweeps().ExpiredJobs(now, at, expiryBatch+s.downloads())
+		return slices.DeleteFunc(list, func(j moraine.Job) bool { return s.isReading(j.ID) }), err
+	}
 	for {
-		dropped := 0
-		var expired []moraine.Job
-		err := s.cfg.Meta.View(ctx, func(tx meta.Tx) (err error) {
-			// Those being downloaded come first, and are passed over below.
-			expired, err = tx.Sweeps().ExpiredJobs(now, expiryBatch+s.downloads())
+		var n int
+		err := s.cfg.Meta.View(ctx, func(tx meta.Tx) error {
+			list, err := expired(tx)
+			n = len(list)
 			return err
 		})
-		if err != nil || len(expired) == 0 {
+		if err != nil || n == 0 {
 			return err
 		}
 		err = s.cfg.Meta.Update(ctx, func(tx meta.Tx) error {
-			dropped = 0
-			for _, j := range expired {
-				if s.isReading(j.ID) {
-					continue
-				}
-				// The job may have gone with its vault meanwhile.
-				if err := tx.Sweeps().DropJob(j.ID, now); err != nil && !errors.Is(err, meta.ErrNotFound) {
+			list, err := expired(tx)
+			if n = len(list); err != nil || n == 0 {
+				return err
+			}
+			for _, j := range list {
+				if err := tx.Sweeps().DropJob(j.ID, now); err != nil {
 					return err
 				}
-				dropped++
 			}
-			return nil
+			return s.cfg.Expiring.Enter(tx)
 		})
-		if err != nil || dropped == 0 {
+		if errors.Is(err, lease.ErrElsewhere) {
+			return nil
+		}
+		if err != nil || n == 0 {
 			return err
 		}
 	}

@@ -16,7 +16,7 @@ import (
 )
 
 // ErrNotFound is what a Get returns when there is no such row, and what Delete,
-// MarkDeleted, Move and DropJob return when there is none to change. Services
+// MarkDeleted, Move, Hold and DropJob return when there is none to change. Services
 // turn it into the sentence a client sees.
 var ErrNotFound = errors.New("no such row")
 
@@ -191,6 +191,9 @@ type Jobs interface {
 	// Hasten makes the jobs in progress that name a body due at the given
 	// instant, unless they are due before it.
 	Hasten(b moraine.BodyID, at time.Time) error
+	// Hold says that a job is in use until an instant by Tx.Time, and does not
+	// expire before. One that is held for longer stays so.
+	Hold(id moraine.JobID, until time.Time) error
 	// NextDue returns the earliest instant at which Claim could return a job,
 	// which may be past; ok is false if no job is in progress.
 	NextDue() (at time.Time, ok bool, err error)
@@ -313,8 +316,9 @@ type Sweeps interface {
 	// DropEndedUploads removes completed and aborted uploads whose Active is
 	// at or before t and returns how many.
 	DropEndedUploads(t time.Time, limit int) (int, error)
-	// ExpiredJobs returns finished jobs whose Expires is at or before t.
-	ExpiredJobs(t time.Time, limit int) ([]moraine.Job, error)
+	// ExpiredJobs returns finished jobs whose Expires is at or before t and that
+	// nobody holds at now (Jobs.Hold).
+	ExpiredJobs(t, now time.Time, limit int) ([]moraine.Job, error)
 	// DropJob removes a job; if it is an inventory job it condemns its body.
 	DropJob(id moraine.JobID, now time.Time) error
 	// Release moves at most limit extents of condemned bodies that no job in

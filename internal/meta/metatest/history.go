@@ -121,7 +121,7 @@ func (h *history) ops() []func(m *model) step {
 		h.newVault, h.saveVault, h.deleteVault,
 		h.newArchive, h.newArchive, h.deleteArchive,
 		h.newUpload, h.putPart, h.putPart, h.endUpload,
-		h.newJob, h.newJob, h.finishJob, h.claim, h.dropJob,
+		h.newJob, h.newJob, h.finishJob, h.claim, h.holdJob, h.dropJob,
 		h.move, h.discard, h.sweep, h.sweep,
 		h.attach, h.dropLocks, h.lease,
 		h.saveIdentity, h.deleteIdentity, h.saveKey, h.deleteKey,
@@ -283,6 +283,15 @@ func (h *history) claim(*model) step {
 	}
 }
 
+func (h *history) holdJob(m *model) step {
+	j, ok := some(h, m.jobs)
+	if !ok {
+		return nil
+	}
+	until := at(h.tick() + rapid.IntRange(-5, 5).Draw(h.T, "hold"))
+	return func(tx meta.Tx) (any, error) { return done(tx.Jobs().Hold(j.ID, until)) }
+}
+
 func (h *history) dropJob(m *model) step {
 	j, ok := some(h, m.jobs)
 	if !ok {
@@ -440,7 +449,7 @@ func (h *history) questions() []step {
 		func(tx meta.Tx) (any, error) { return tx.Sweeps().Garbage(limit) },
 		func(tx meta.Tx) (any, error) { return tx.Bodies().Blobs(after, limit) },
 		func(tx meta.Tx) (any, error) {
-			list, err := tx.Sweeps().ExpiredJobs(when, 1000) // those that expire together come in any order
+			list, err := tx.Sweeps().ExpiredJobs(when, now, 1000) // those that expire together come in any order
 			slices.SortFunc(list, func(a, b moraine.Job) int { return position(a.Expires, a.ID, b.Expires, b.ID) })
 			return jobText(list), err
 		},

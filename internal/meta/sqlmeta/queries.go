@@ -14,7 +14,7 @@ var queries = [...]string{
 
 	uploadGet, uploadSave, uploadList, uploadCountOpen,
 
-	jobGet, jobSave, jobList, jobClaim, jobHasten, jobNextDue, jobCount,
+	jobGet, jobSave, jobList, jobClaim, jobHasten, jobHold, jobNextDue, jobCount,
 
 	sweepIdleUploads, sweepEndedUploads, sweepExpiredJobs, sweepDropJob,
 	releaseBodies, releaseExtents, releaseForget, releaseOne, garbageList, garbageDrop,
