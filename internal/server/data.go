@@ -17,6 +17,7 @@ import (
 	"moraine/internal/blobkeys"
 	"moraine/internal/config"
 	"moraine/internal/disk"
+	"moraine/internal/lease"
 	"moraine/internal/mend"
 	"moraine/internal/meta/sqlmeta"
 	"moraine/internal/sha256x"
@@ -132,6 +133,16 @@ type stores struct {
 	keys    *blobkeys.Service
 	pacer   *mend.Pacer
 	audit   *audit.Log // nil for none
+	alone   bool       // no other process has the rows or the blobs
+}
+
+// lease is the lease of a piece of work that one process at a time does; nil
+// where there is one only.
+func (s *stores) lease(name, owner string) *lease.Lease {
+	if s.alone {
+		return nil
+	}
+	return lease.New(s.rows, name, owner)
 }
 
 // openStores opens rows, whose time is now (nil: that of the machine), then bytes.
@@ -152,7 +163,7 @@ func (d *data) openStores(ctx context.Context, log *slog.Logger, now func() time
 	if err != nil {
 		return nil, errors.Join(err, rows.Close())
 	}
-	s := &stores{rows: rows, storage: st, pacer: mend.NewPacer(want.rate)}
+	s := &stores{rows: rows, storage: st, pacer: mend.NewPacer(want.rate), alone: true} // for the directory is locked
 	if s.copies, err = d.openBlobs(st, want, s.pacer, log); err != nil {
 		return nil, errors.Join(err, st.Close(), rows.Close())
 	}

@@ -11,9 +11,9 @@ import (
 	"moraine/internal/adminapi"
 	"moraine/internal/adminclient"
 	"moraine/internal/audit"
-	"moraine/internal/blob"
 	"moraine/internal/clock"
 	"moraine/internal/config"
+	"moraine/internal/lease"
 	"moraine/internal/mend"
 	"moraine/internal/meta"
 	"moraine/internal/scrub"
@@ -29,12 +29,12 @@ type scrubDesk struct {
 	count func(adminapi.Finding) // nil for nobody
 }
 
-// newScrubDesk makes the service and its desk. menders is nil where there is no
-// second copy to mend from.
-func newScrubDesk(cfg config.Config, opts Options, rows meta.Store, blobs blob.Store, log *audit.Log, menders *mend.Service) *scrubDesk {
-	d := &scrubDesk{cfg: cfg.Scrub, log: opts.Log, audit: log}
+// newScrubDesk makes the service and its desk. passes is nil for a directory that
+// one process has to itself, menders where there is no second copy to mend from.
+func newScrubDesk(cfg config.Config, opts Options, s *stores, passes *lease.Lease, menders *mend.Service) *scrubDesk {
+	d := &scrubDesk{cfg: cfg.Scrub, log: opts.Log, audit: s.audit}
 	c := scrub.Config{
-		Meta: rows, Blobs: blobs, Now: opts.Now, Log: opts.Log,
+		Meta: s.rows, Blobs: s.blobs, Now: opts.Now, Log: opts.Log, Lease: passes,
 		Period: cfg.Scrub.Period, Rate: cfg.Scrub.Rate, Found: d.found,
 	}
 	if menders != nil {
@@ -233,7 +233,7 @@ func operateScrub[T any](
 				return reply, err
 			}
 		}
-		return stopped(newScrubDesk(cfg, opts, s.rows, s.blobs, s.audit, nil), ctx)
+		return stopped(newScrubDesk(cfg, opts, s, nil, nil), ctx)
 	})
 }
 
