@@ -159,6 +159,7 @@ func (n *node) run(ctx context.Context, doors *doors, drain time.Duration, opts 
 	parts.Go(func() error { return named("mend", n.runMend(failed)) })
 	parts.Go(func() error { return named("scrub", n.scrub.scrub.Run(failed)) })
 	parts.Go(func() error { return named("account", n.accounts.Run(failed)) })
+	parts.Go(func() error { return named("keys", n.keys.Run(failed)) })
 	parts.Go(func() error { return named("audit", runAudit(failed, n.audit)) })
 	parts.Go(func() error { doors.watch(failed, opts); return nil })
 
