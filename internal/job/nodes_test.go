@@ -177,3 +177,52 @@ func (h *house) sweep() {
 		h.t.Fatal(err)
 	}
 }
+
+// TestExpireElsewhere lets one node at a time drop what has expired, and another
+// when the lease of the first is over.
+func TestExpireElsewhere(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t, nil)
+	first, second := job.New(h.node("first", 0)), job.New(h.node("second", 0))
+	expire := func(s *job.Service, left int) {
+		t.Helper()
+		if err := s.Expire(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		rows := 0
+		err := h.rows.View(t.Context(), func(tx meta.Tx) error {
+			counts, err := tx.Jobs().CountByState()
+			for _, n := range counts {
+				rows += int(n)
+			}
+			return err
+		})
+		if err != nil || rows != left {
+			t.Errorf("%d jobs are left, want %d; %v", rows, left, err)
+		}
+	}
+	pass := func() {
+		t.Helper()
+		expires := h.until(h.Service, h.mustInitiate(job.Parameters{Type: "inventory-retrieval"})).Expires
+		h.clock.Advance(expires.Sub(h.now()))
+	}
+	pass()
+	expire(first, 0)
+	made := h.now()
+	pass() // a day later the lease is over
+	expire(second, 0)
+	if h.now().Sub(made) < lease.Time {
+		t.Fatal("the lease still lasts")
+	}
+	id := h.mustInitiate(job.Parameters{Type: "inventory-retrieval"})
+	h.until(h.Service, id)
+	h.clock.Advance(24*time.Hour - time.Second)
+	expire(second, 1) // nothing to do, so the lease is not renewed
+	if err := h.rows.Update(t.Context(), h.node("second", 0).Expiring.Enter); err != nil {
+		t.Fatal(err)
+	}
+	h.clock.Advance(time.Second)
+	expire(first, 1)
+	h.clock.Advance(lease.Time - time.Second)
+	expire(first, 0)
+}

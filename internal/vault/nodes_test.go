@@ -243,3 +243,28 @@ func TestSweepStalls(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+// TestSearchElsewhere lets one node at a time search for orphans: it can take
+// hours, and reads every header.
+func TestSearchElsewhere(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t, nil)
+	walks := 0
+	second := h.node("second", 0, &slow{blobStore: h.blobs, after: func() { walks++ }})
+	search := func(s *vault.Service, want int) {
+		t.Helper()
+		if _, err := s.SweepOrphans(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if walks != want {
+			t.Errorf("the second node searched %d times, want %d", walks, want)
+		}
+	}
+	first := h.node("first", 0, &slow{blobStore: h.blobs, after: func() {
+		search(second, 0)
+		h.advance(lease.Time)
+		search(second, 1) // the first sleeps through its lease
+	}})
+	search(first, 1)
+	search(second, 2)
+}
