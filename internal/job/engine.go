@@ -363,9 +363,14 @@ func (s *Service) Expire(ctx context.Context) error {
 		var n int
 		err := s.cfg.Meta.View(ctx, func(tx meta.Tx) error {
 			list, err := expired(tx)
-			n = len(list)
-			return err
+			if n = len(list); err != nil || n == 0 {
+				return err
+			}
+			return s.cfg.Expiring.Free(tx)
 		})
+		if errors.Is(err, lease.ErrElsewhere) {
+			return nil
+		}
 		if err != nil || n == 0 {
 			return err
 		}

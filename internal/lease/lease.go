@@ -46,6 +46,26 @@ func New(rows meta.Store, name, owner string) *Lease {
 	return &Lease{rows: rows, name: name, owner: owner}
 }
 
+// Free is ErrElsewhere while another has the lease. It is for a transaction that
+// may have to Enter later, and would have worked in vain.
+func (l *Lease) Free(tx meta.Tx) error {
+	if l == nil {
+		return nil
+	}
+	now, err := tx.Time()
+	if err != nil {
+		return err
+	}
+	row, err := tx.Leases().Get(l.name)
+	switch {
+	case errors.Is(err, meta.ErrNotFound):
+		return nil
+	case err == nil && row.Owner != l.owner && row.Until.After(now):
+		return ErrElsewhere
+	}
+	return err
+}
+
 // Enter takes or renews the lease in the transaction that does the work, for
 // work that is done when it commits. If another has it, the error is
 // ErrElsewhere, and the transaction must fail.
@@ -76,26 +96,12 @@ func (l *Lease) Take(ctx context.Context) (*Held, error) {
 	if l == nil {
 		return h, nil
 	}
-	err := l.rows.View(ctx, func(tx meta.Tx) error {
-		now, err := tx.Time()
-		if err != nil {
-			return err
-		}
-		row, err := tx.Leases().Get(l.name)
-		if err == nil && row.Owner != l.owner && row.Until.After(now) {
-			return ErrElsewhere
-		}
-		if errors.Is(err, meta.ErrNotFound) {
-			return nil
-		}
-		return err
-	})
-	if err != nil {
+	if err := l.rows.View(ctx, l.Free); err != nil {
 		return nil, err
 	}
 	// The lease is durable with this commit. A crash on the next line keeps the
 	// work waiting until it is over.
-	err = l.rows.Update(ctx, func(tx meta.Tx) (err error) {
+	err := l.rows.Update(ctx, func(tx meta.Tx) (err error) {
 		h.got, err = l.acquire(tx)
 		return err
 	})

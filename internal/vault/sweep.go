@@ -110,7 +110,11 @@ func (s *Service) Sweep(ctx context.Context) error {
 // there was something to do, the transaction takes the lease: an idle server
 // writes nothing.
 func (s *Service) update(ctx context.Context, fn func(tx meta.Tx) (int, error)) (n int, err error) {
-	err = s.cfg.Meta.Update(ctx, func(tx meta.Tx) (err error) {
+	err = s.cfg.Meta.Update(ctx, func(tx meta.Tx) error {
+		err := s.cfg.Sweeping.Free(tx)
+		if err != nil {
+			return err
+		}
 		if n, err = fn(tx); err != nil || n == 0 {
 			return err
 		}
