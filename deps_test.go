@@ -19,22 +19,23 @@ const module = "moraine"
 // package is listed; a new one finds its floor here before it finds an import.
 var floors = [][]string{
 	{"internal/sha256x"}, // a leaf that a leaf needs
-	{"internal/treehash", "internal/arn", "internal/sigv4", "internal/disk", "internal/clock", "internal/egress", "internal/peer", "internal/seal"}, // leaves: the standard library
+	{"internal/treehash", "internal/arn", "internal/sigv4", "internal/disk", "internal/clock", "internal/egress", "internal/peer", "internal/seal", "internal/health", "internal/pgtest"}, // leaves: the standard library
 	{"internal/policy"}, // a leaf that also knows names of resources
 	{"."},               // nouns
 	{"internal/blob", "internal/meta", "internal/fixity"}, // ports, and a format
-	{"internal/blob/blobtest", "internal/blob/mem", "internal/meta/metatest", "internal/meta/mem", "internal/disk/crashfs", "internal/blobkeys/mastertest"}, // their suites and references
-	{"internal/blob/pack", "internal/blob/mirror", "internal/meta/sqlmeta", "internal/notify/webhook", "internal/notify/sns", "internal/notify/nats"},       // adapters
-	{"internal/blob/crypt", "internal/blobkeys/keyfile", "internal/blobkeys/kms", "internal/blobkeys/transit"},                                              // adapters of encryption
+	{"internal/blob/blobtest", "internal/blob/mem", "internal/meta/metatest", "internal/meta/mem", "internal/disk/crashfs", "internal/disk/sqlvfs", "internal/trace", "internal/blobkeys/mastertest", "internal/blob/s3/s3test"}, // their suites and references, and who watches them
+	{"internal/blob/pack", "internal/blob/s3", "internal/blob/mirror", "internal/meta/sqlmeta", "internal/notify/webhook", "internal/notify/sns", "internal/notify/nats"},                                                        // adapters
+	{"internal/blob/crypt", "internal/blobkeys/keyfile", "internal/blobkeys/kms", "internal/blobkeys/transit"},                                                                                                                   // adapters of encryption
 	{"internal/housetest"},                         // what tests of services stand on
 	{"internal/lease"},                             // who of several processes does what
 	{"internal/access"},                            // services, the one every other asks first
 	{"internal/audit", "internal/audit/audittest"}, // the record of who did what, in files; and what tests read of it
-	{"internal/account", "internal/vault", "internal/job", "internal/notify", "internal/blobkeys", "internal/mend", "internal/scrub"}, // services
-	{"internal/api", "internal/iamapi", "internal/adminapi"},                                                                          // surfaces
-	{"internal/iamclient", "internal/adminclient"},                                                                                    // the other ends of two of them
+	{"internal/account", "internal/vault", "internal/job", "internal/notify", "internal/blobkeys", "internal/mend", "internal/scrub", "internal/migrate"}, // services
+	{"internal/api", "internal/iamapi", "internal/adminapi"}, // surfaces
+	{"internal/iamclient", "internal/adminclient"},           // the other ends of two of them
 	{"internal/config"}, // assembly, from settings
 	{"internal/server"}, // to a running server
+	{"internal/proof"},  // tests of whole ones
 	{"internal/cli"},    // to a command line
 	{"cmd/moraine"},     // to a process
 }
@@ -43,8 +44,10 @@ var floors = [][]string{
 var only = map[string][]string{
 	// The assembly alone knows which adapters stand behind the ports.
 	"internal/blob/pack":      {"internal/server"},
+	"internal/blob/s3":        {"internal/server"},
 	"internal/blob/mirror":    {"internal/server"},
 	"internal/meta/sqlmeta":   {"internal/server", "internal/housetest"},
+	"internal/trace":          {"internal/server"},
 	"internal/notify/webhook": {"internal/server"},
 	"internal/notify/sns":     {"internal/server"},
 	"internal/notify/nats":    {"internal/server"},
@@ -57,16 +60,19 @@ var only = map[string][]string{
 	"internal/blobkeys/kms":     {"internal/server"},
 	"internal/blobkeys/transit": {"internal/server"},
 	// Files are the business of adapters; services and surfaces know none.
-	"internal/disk": {"internal/disk/crashfs", "internal/blob/pack", "internal/meta/sqlmeta", "internal/audit", "internal/server"},
+	"internal/disk": {"internal/disk/crashfs", "internal/disk/sqlvfs", "internal/blob/pack", "internal/meta/sqlmeta", "internal/audit", "internal/server"},
 	// Suites and references are for tests. Some references are suites' tools.
 	"internal/blob/blobtest":       {},
 	"internal/blob/mem":            {"internal/blob/blobtest"},
 	"internal/meta/metatest":       {},
 	"internal/meta/mem":            {"internal/meta/metatest"},
 	"internal/disk/crashfs":        {},
+	"internal/disk/sqlvfs":         {},
 	"internal/audit/audittest":     {},
 	"internal/blobkeys/mastertest": {},
 	"internal/housetest":           {},
+	"internal/pgtest":              {},
+	"internal/proof":               {},
 	"internal/config":              {"internal/server", "internal/cli"},
 	"internal/server":              {"internal/cli"},
 	"internal/iamclient":           {"internal/cli"},
@@ -88,6 +94,7 @@ var foreign = map[string][]string{
 	"internal/job":      {"net/http", "database/sql", "os"},
 	"internal/notify":   {"net/http", "database/sql", "os"},
 	"internal/mend":     {"net/http", "database/sql", "os"},
+	"internal/migrate":  {"net/http", "database/sql", "os"},
 	"internal/scrub":    {"net/http", "database/sql", "os"},
 	"internal/blobkeys": {"net/http", "database/sql", "os"},
 	"internal/api":      {"database/sql"},
@@ -145,7 +152,8 @@ func checkForeign(t *testing.T, pkg, target string) {
 	}
 	leaf := slices.Contains(slices.Concat(floors[:3]...), pkg)
 	standard := !strings.Contains(strings.Split(target, "/")[0], ".")
-	if leaf && !standard && !strings.HasPrefix(target, "golang.org/x/sys/") {
+	tool := pkg == "internal/pgtest" // tests start its server
+	if leaf && !tool && !standard && !strings.HasPrefix(target, "golang.org/x/sys/") {
 		t.Errorf("the leaf %s imports %s: leaves know the standard library only", pkg, target)
 	}
 }

@@ -6,13 +6,16 @@ import (
 	"time"
 )
 
-// Event is something a vault may send a message about (§9.1).
+// Event is something that a message is about. A vault may send messages about the
+// ends of its jobs (§9.1), the operator is told of what scrub finds.
 type Event string
 
 // The events. Format: stored, never change.
 const (
 	ArchiveRetrievalCompleted   Event = "ArchiveRetrievalCompleted"
 	InventoryRetrievalCompleted Event = "InventoryRetrievalCompleted"
+	ScrubFailure                Event = "ScrubFailure"
+	ScrubRepaired               Event = "ScrubRepaired"
 )
 
 // Completed is the event of a job that ends.
@@ -46,10 +49,10 @@ const (
 type Message struct {
 	ID      MessageID
 	Topic   string // ARN
-	Source  string // ARN of the vault
+	Source  string // ARN of the vault, or of all vaults
 	Event   Event
-	Job     JobID
-	Body    string // the description of the job, as it is delivered
+	Job     JobID  // "" if it is not about a job
+	Body    string // the description of the job or the finding, as it is delivered
 	State   MessageState
 	Created time.Time
 

@@ -8,21 +8,25 @@ package adminapi
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
 	"net/http/pprof"
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"moraine/internal/health"
 )
 
 // Config is what the handler is made of.
 type Config struct {
 	Metrics *Metrics // required
-	// Ready returns nil while the server takes requests, else why it does not.
-	Ready func(context.Context) error // zero: always ready
-	Log   *slog.Logger                // zero: discard
+	// Ready says what must be so for requests to be sent here, and whether it is.
+	Ready func(context.Context) []health.Answer // zero: always ready
+	Log   *slog.Logger                          // zero: discard
 	// Mirror says how the copies of blobs are. Zero: there is no mirror.
 	Mirror func() Mirror
 	// TestMode is what tests may change. Zero: nothing, as there is no test mode.
@@ -31,10 +35,14 @@ type Config struct {
 	Clock *Clock
 	// Scrub is what operators may ask of the reading of everything. Zero: nothing.
 	Scrub *Scrub
+	// Compact is what operators may ask of the emptying of packs. Zero: nothing.
+	Compact *Compact
 	// Fixity is what operators may ask for auditors. Zero: nothing.
 	Fixity *Fixity
 	// Encryption is what operators may ask of the keys. Zero: nothing.
 	Encryption *Encryption
+	// Migrate copies bytes to another house. Zero: it does not.
+	Migrate Migrate
 }
 
 // scrapesMax bounds how many scrapes are gathered at the same time, and
@@ -42,6 +50,12 @@ type Config struct {
 const (
 	scrapesMax    = 4
 	scrapeTimeout = 10 * time.Second
+)
+
+// Where probes ask.
+const (
+	LivePath  = "/livez"  // is the process alive
+	ReadyPath = "/readyz" // may requests be sent here
 )
 
 // New returns the handler of the admin listener.
@@ -63,14 +77,14 @@ func New(cfg Config) http.Handler {
 		}
 		say(w, http.StatusOK, line)
 	})
-	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
-		if cfg.Ready == nil {
-			say(w, http.StatusOK, "ready")
-		} else if err := cfg.Ready(r.Context()); err != nil {
-			say(w, http.StatusServiceUnavailable, err.Error())
-		} else {
-			say(w, http.StatusOK, "ready")
+	mux.HandleFunc("GET "+LivePath, func(w http.ResponseWriter, _ *http.Request) { say(w, http.StatusOK, "alive") })
+	mux.HandleFunc("GET "+ReadyPath, func(w http.ResponseWriter, r *http.Request) {
+		var answers []health.Answer
+		if cfg.Ready != nil {
+			answers = cfg.Ready(r.Context())
 		}
+		status, text := readiness(answers)
+		say(w, status, text)
 	})
 	mux.HandleFunc("GET /mirror", serveMirror(cfg.Mirror))
 	if cfg.TestMode != nil {
@@ -82,11 +96,17 @@ func New(cfg Config) http.Handler {
 	if cfg.Scrub != nil {
 		cfg.Scrub.register(mux)
 	}
+	if cfg.Compact != nil {
+		cfg.Compact.register(mux)
+	}
 	if cfg.Fixity != nil {
 		cfg.Fixity.register(mux, cfg.Log)
 	}
 	if cfg.Encryption != nil {
 		cfg.Encryption.register(mux)
+	}
+	if cfg.Migrate != nil {
+		cfg.Migrate.register(mux)
 	}
 	mux.HandleFunc("GET /debug/pprof/", pprof.Index)
 	mux.HandleFunc("GET /debug/pprof/cmdline", pprof.Cmdline)
@@ -95,6 +115,21 @@ func New(cfg Config) http.Handler {
 	mux.HandleFunc("POST /debug/pprof/symbol", pprof.Symbol)
 	mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
 	return mux
+}
+
+// readiness is the reply to a list of answers: a verdict, then one line each.
+func readiness(answers []health.Answer) (status int, text string) {
+	status, text = http.StatusOK, "ready"
+	var lines strings.Builder
+	for _, a := range answers {
+		if a.Err == nil {
+			fmt.Fprintf(&lines, "\n%s: ok", a.Name)
+			continue
+		}
+		status, text = http.StatusServiceUnavailable, "not ready"
+		fmt.Fprintf(&lines, "\n%s: %s", a.Name, strings.ReplaceAll(a.Err.Error(), "\n", "; "))
+	}
+	return status, text + lines.String()
 }
 
 // say answers with text. A client that went away misses it.

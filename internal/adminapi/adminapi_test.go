@@ -6,12 +6,14 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
 
 	"moraine"
 	"moraine/internal/adminapi"
+	"moraine/internal/health"
 )
 
 func get(t *testing.T, url string) (int, string) {
@@ -36,11 +38,16 @@ func TestMetrics(t *testing.T) {
 		Census: func(context.Context) (adminapi.Census, error) {
 			return adminapi.Census{OpenUploads: 3, Jobs: map[string]int64{"InProgress": 2, "Failed": 0}}, nil
 		},
-		Version: "v1",
+		Version: "v1", Node: "one",
 	})
 	m.Observe(adminapi.Request{Operation: "UploadArchive", Status: 201, BytesIn: 100, BytesOut: 5, Duration: time.Millisecond})
 	m.Observe(adminapi.Request{Operation: "UploadArchive", Status: 201, BytesIn: -1})
 	m.Removed(moraine.Message{State: moraine.MessageDead})
+	m.Began()
+	m.Began()
+	m.Ended()
+	m.Transacted(adminapi.Update, 3*time.Millisecond)
+	m.Swept("garbage", 4)
 	srv := httptest.NewServer(adminapi.New(adminapi.Config{Metrics: m}))
 	defer srv.Close()
 
@@ -60,7 +67,11 @@ func TestMetrics(t *testing.T) {
 		`moraine_jobs{state="Failed"} 0`,
 		`moraine_messages_removed_total{state="dead"} 1`,
 		`moraine_messages_removed_total{state="unrouted"} 0`,
-		`moraine_build_info{version="v1"} 1`,
+		`moraine_build_info{go="` + runtime.Version() + `",node="one",version="v1"} 1`,
+		`moraine_requests_in_flight 1`,
+		`moraine_rows_seconds_bucket{transaction="update",le="0.005"} 1`,
+		`moraine_swept_total{step="garbage"} 4`,
+		`moraine_sweep_last_seconds `,
 		`go_goroutines `,
 	} {
 		if !strings.Contains(body, "\n"+want) {
@@ -85,10 +96,11 @@ func TestMetricsSurviveAFailingSource(t *testing.T) {
 
 func TestHealth(t *testing.T) {
 	t.Parallel()
-	ready := errors.New("draining")
 	srv := httptest.NewServer(adminapi.New(adminapi.Config{
 		Metrics: adminapi.NewMetrics(adminapi.Sources{}),
-		Ready:   func(context.Context) error { return ready },
+		Ready: func(context.Context) []health.Answer {
+			return []health.Answer{{Name: "rows"}, {Name: "bytes", Err: errors.New("full\nvery full")}}
+		},
 	}))
 	defer srv.Close()
 	for _, tc := range []struct {
@@ -97,7 +109,8 @@ func TestHealth(t *testing.T) {
 		body   string
 	}{
 		{"/healthz", http.StatusOK, "ok\n"},
-		{"/readyz", http.StatusServiceUnavailable, "draining\n"},
+		{"/livez", http.StatusOK, "alive\n"},
+		{"/readyz", http.StatusServiceUnavailable, "not ready\nrows: ok\nbytes: full; very full\n"},
 		{"/debug/pprof/goroutine?debug=1", http.StatusOK, "goroutine profile"},
 		{"/", http.StatusNotFound, "404"},
 	} {

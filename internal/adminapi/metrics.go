@@ -2,6 +2,7 @@ package adminapi
 
 import (
 	"context"
+	"runtime"
 	"strconv"
 	"time"
 
@@ -16,13 +17,16 @@ import (
 // its metric is absent; they are called from any goroutine.
 type Sources struct {
 	Fsyncs   func() int64          // syncs to disk since the start
+	Retries  func() int64          // commits of rows that were tried again since the start; nil if none ever is
 	DiskFree func() (int64, error) // bytes that may still be written to the data directory
 	Mirror   func() Mirror         // how the copies of blobs are
 	// Census counts rows.
 	Census  func(context.Context) (Census, error)
 	Clock   func() clock.Status
 	Scrub   func(context.Context) (ScrubReply, error)
+	Compact func() CompactReply
 	Version string // of the program
+	Node    string // the name of the machine
 }
 
 // Census is how much unfinished work there is.
@@ -44,6 +48,10 @@ type Metrics struct {
 	seconds  *prometheus.HistogramVec
 	removed  *prometheus.CounterVec
 	findings *prometheus.CounterVec
+	underway prometheus.Gauge
+	rows     *prometheus.HistogramVec
+	swept    *prometheus.CounterVec
+	sweep    prometheus.Gauge
 }
 
 // NewMetrics assembles the metrics of one server.
@@ -67,6 +75,15 @@ func NewMetrics(src Sources) *Metrics {
 			Name: "moraine_scrub_findings_total", Help: "What checks of stored bytes found since the start: failed, repaired from another copy, or found whole again.",
 		}, []string{"kind"}),
 	}
+	m.underway = prometheus.NewGauge(prometheus.GaugeOpts{Name: "moraine_requests_in_flight", Help: "Requests under way."})
+	m.rows = prometheus.NewHistogramVec(prometheus.HistogramOpts{
+		Name: "moraine_rows_seconds", Help: "Time that transactions on the rows took, with the wait for their turn and the sync: view or update.",
+		Buckets: []float64{.0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 10},
+	}, []string{"transaction"})
+	m.swept = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "moraine_swept_total", Help: "Rows that the sweep changed, by step: blobs deleted are garbage.",
+	}, []string{"step"})
+	m.sweep = prometheus.NewGauge(prometheus.GaugeOpts{Name: "moraine_sweep_last_seconds", Help: "When the sweep last did a step, in seconds since 1970."})
 	for _, kind := range []Finding{FoundFailed, FoundRepaired, FoundWhole} {
 		m.findings.WithLabelValues(string(kind))
 	}
@@ -77,12 +94,12 @@ func NewMetrics(src Sources) *Metrics {
 		m.removed.WithLabelValues(string(state)) // is 0 before the first
 	}
 	build := prometheus.NewGauge(prometheus.GaugeOpts{
-		Name: "moraine_build_info", Help: "Always 1; the label names the version.",
-		ConstLabels: prometheus.Labels{"version": src.Version},
+		Name: "moraine_build_info", Help: "Always 1; the labels name the version, the Go release it was built with, and the node.",
+		ConstLabels: prometheus.Labels{"version": src.Version, "go": runtime.Version(), "node": src.Node},
 	})
 	build.Set(1)
 	m.registry.MustRegister(
-		m.requests, m.bytesIn, m.bytesOut, m.seconds, m.removed, m.findings, build, newGauges(src), newClockGauges(src), newScrubGauges(src),
+		m.requests, m.bytesIn, m.bytesOut, m.seconds, m.removed, m.findings, m.underway, m.rows, m.swept, m.sweep, build, newGauges(src), newClockGauges(src), newScrubGauges(src), newCompactGauges(src),
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	)
 	if src.Mirror != nil {
@@ -108,6 +125,32 @@ func (m *Metrics) Observe(r Request) {
 	m.seconds.WithLabelValues(r.Operation).Observe(r.Duration.Seconds())
 }
 
+// Began and Ended count the requests under way.
+func (m *Metrics) Began() { m.underway.Inc() }
+
+// Ended is the end of what Began.
+func (m *Metrics) Ended() { m.underway.Dec() }
+
+// Transaction is a kind of transaction on the rows.
+type Transaction string
+
+// The kinds of transaction.
+const (
+	View   Transaction = "view"
+	Update Transaction = "update"
+)
+
+// Transacted counts a transaction.
+func (m *Metrics) Transacted(kind Transaction, took time.Duration) {
+	m.rows.WithLabelValues(string(kind)).Observe(took.Seconds())
+}
+
+// Swept counts the rows of a step of the sweep, one of a fixed set.
+func (m *Metrics) Swept(step string, rows int) {
+	m.swept.WithLabelValues(step).Add(float64(rows))
+	m.sweep.SetToCurrentTime()
+}
+
 // Removed counts a message that was removed.
 func (m *Metrics) Removed(message moraine.Message) {
 	m.removed.WithLabelValues(string(message.State)).Inc()
@@ -115,13 +158,14 @@ func (m *Metrics) Removed(message moraine.Message) {
 
 // gauges asks its sources at every scrape.
 type gauges struct {
-	src                                     Sources
-	fsyncs, diskFree, uploads, job, message *prometheus.Desc
+	src                                              Sources
+	fsyncs, retries, diskFree, uploads, job, message *prometheus.Desc
 }
 
 func newGauges(src Sources) *gauges {
 	return &gauges{
 		src:      src,
+		retries:  prometheus.NewDesc("moraine_rows_retries_total", "Transactions on rows that ran again since the start, after a race with another node or a lost connection.", nil, nil),
 		fsyncs:   prometheus.NewDesc("moraine_fsyncs_total", "Syncs to disk since the start: of files and directories, and one for each commit of rows.", nil, nil),
 		diskFree: prometheus.NewDesc("moraine_disk_free_bytes", "Bytes that may still be written to the file system of the data directory.", nil, nil),
 		uploads:  prometheus.NewDesc("moraine_open_uploads", "Multipart uploads that are neither completed nor aborted.", nil, nil),
@@ -132,7 +176,7 @@ func newGauges(src Sources) *gauges {
 
 // Describe implements prometheus.Collector.
 func (g *gauges) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{g.fsyncs, g.diskFree, g.uploads, g.job, g.message} {
+	for _, d := range []*prometheus.Desc{g.fsyncs, g.retries, g.diskFree, g.uploads, g.job, g.message} {
 		ch <- d
 	}
 }
@@ -140,6 +184,9 @@ func (g *gauges) Describe(ch chan<- *prometheus.Desc) {
 // Collect implements prometheus.Collector. A figure that cannot be had is
 // reported as an error of the scrape, which shows the others.
 func (g *gauges) Collect(ch chan<- prometheus.Metric) {
+	if g.src.Retries != nil {
+		ch <- prometheus.MustNewConstMetric(g.retries, prometheus.CounterValue, float64(g.src.Retries()))
+	}
 	if g.src.Fsyncs != nil {
 		ch <- prometheus.MustNewConstMetric(g.fsyncs, prometheus.CounterValue, float64(g.src.Fsyncs()))
 	}

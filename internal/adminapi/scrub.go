@@ -16,6 +16,8 @@ type Scrub struct {
 	Failed  func(context.Context) (FailedReply, error)
 	Release func(ctx context.Context, name string) (ReleaseReply, error)
 	Discard func(ctx context.Context, name string) (DiscardReply, error)
+	// Vault reads the archives of one vault, however long that takes.
+	Vault func(context.Context, VaultQuery) (ScrubPass, error)
 }
 
 // The paths of scrub.
@@ -25,6 +27,7 @@ const (
 	ScrubFailedPath  = "/scrub/failed"
 	ScrubReleasePath = "/scrub/release"
 	ScrubDiscardPath = "/scrub/discard"
+	ScrubVaultPath   = "/scrub/vault"
 )
 
 // scrubBodyMax bounds the body of a request, in bytes.
@@ -53,6 +56,13 @@ type ScrubPass struct {
 	Bytes    int64      `json:"bytes"`
 	Failed   int64      `json:"failed"`
 	Repaired int64      `json:"repaired"`
+}
+
+// VaultQuery names a vault.
+type VaultQuery struct {
+	Account string `json:"account,omitempty"` // "" for that of the root
+	Region  string `json:"region,omitempty"`  // "" for the default one
+	Vault   string `json:"vault"`
 }
 
 // FailedReply lists what is quarantined.
@@ -105,6 +115,16 @@ func (s *Scrub) register(mux *http.ServeMux) {
 		}
 		return s.Status(ctx)
 	}))
+	mux.HandleFunc("POST "+ScrubVaultPath, patient(command(scrubBodyMax, func(ctx context.Context, body []byte) (any, error) {
+		var q VaultQuery
+		if err := decode(body, &q); err != nil {
+			return nil, err
+		}
+		if q.Vault == "" {
+			return nil, errors.New(`name a vault, as in {"vault": "photos"}`)
+		}
+		return s.Vault(ctx, q)
+	})))
 	mux.HandleFunc("POST "+ScrubReleasePath, patient(about(func(ctx context.Context, name string) (any, error) { return s.Release(ctx, name) })))
 	mux.HandleFunc("POST "+ScrubDiscardPath, about(func(ctx context.Context, name string) (any, error) { return s.Discard(ctx, name) }))
 }

@@ -66,6 +66,24 @@ func (c *Client) ConfirmClock(ctx context.Context, name time.Time) (adminapi.Clo
 	return out, c.ask(ctx, http.MethodPost, adminapi.ConfirmClockPath, adminapi.Confirmation{Jump: &name}, &out)
 }
 
+// Probe asks as a probe does, at adminapi.LivePath or ReadyPath, and returns
+// whether the answer is yes, and its text.
+func (c *Client) Probe(ctx context.Context, path string) (yes bool, text string, err error) {
+	resp, err := c.send(ctx, http.MethodGet, path, nil)
+	if err != nil {
+		return false, "", err
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(resp.Body, answerMax))
+	switch {
+	case err != nil:
+		return false, "", fmt.Errorf("read the answer of %s: %w", c.base, err)
+	case resp.StatusCode != http.StatusOK && resp.StatusCode != http.StatusServiceUnavailable:
+		return false, "", c.stranger(resp)
+	}
+	return resp.StatusCode == http.StatusOK, string(body), nil
+}
+
 // Scrub asks how far the reading of everything has come.
 func (c *Client) Scrub(ctx context.Context) (adminapi.ScrubReply, error) {
 	var out adminapi.ScrubReply
@@ -78,6 +96,12 @@ func (c *Client) StartScrub(ctx context.Context) (adminapi.ScrubReply, error) {
 	return out, c.ask(ctx, http.MethodPost, adminapi.ScrubStartPath, struct{}{}, &out)
 }
 
+// ScrubVault has the archives of a vault read, however long that takes.
+func (c *Client) ScrubVault(ctx context.Context, q adminapi.VaultQuery) (adminapi.ScrubPass, error) {
+	var out adminapi.ScrubPass
+	return out, c.askWithin(ctx, http.MethodPost, adminapi.ScrubVaultPath, q, &out)
+}
+
 // FailedScrub lists what is quarantined.
 func (c *Client) FailedScrub(ctx context.Context) (adminapi.FailedReply, error) {
 	var out adminapi.FailedReply
@@ -88,7 +112,7 @@ func (c *Client) FailedScrub(ctx context.Context) (adminapi.FailedReply, error) 
 // that takes.
 func (c *Client) ReleaseScrub(ctx context.Context, name string) (adminapi.ReleaseReply, error) {
 	var out adminapi.ReleaseReply
-	return out, c.patient().ask(ctx, http.MethodPost, adminapi.ScrubReleasePath, adminapi.Named{Name: name}, &out)
+	return out, c.askWithin(ctx, http.MethodPost, adminapi.ScrubReleasePath, adminapi.Named{Name: name}, &out)
 }
 
 // DiscardScrub has the bytes of a deleted archive that failed given up.
@@ -97,11 +121,22 @@ func (c *Client) DiscardScrub(ctx context.Context, name string) (adminapi.Discar
 	return out, c.ask(ctx, http.MethodPost, adminapi.ScrubDiscardPath, adminapi.Named{Name: name}, &out)
 }
 
-// patient is c for what takes as long as ctx lets it.
-func (c *Client) patient() *Client {
-	unhurried := *c.http
-	unhurried.Timeout = 0
-	return &Client{base: c.base, http: &unhurried}
+// Migrate has bytes copied to another house, however long that takes.
+func (c *Client) Migrate(ctx context.Context, o adminapi.MigrateOrder) (adminapi.MigrateReply, error) {
+	var out adminapi.MigrateReply
+	return out, c.askWithin(ctx, http.MethodPost, adminapi.MigratePath, o, &out)
+}
+
+// Compact asks how the emptying of packs stands.
+func (c *Client) Compact(ctx context.Context) (adminapi.CompactReply, error) {
+	var out adminapi.CompactReply
+	return out, c.ask(ctx, http.MethodGet, adminapi.CompactPath, nil, &out)
+}
+
+// StartCompact has a pass begin now, or after the one under way.
+func (c *Client) StartCompact(ctx context.Context) (adminapi.CompactReply, error) {
+	var out adminapi.CompactReply
+	return out, c.ask(ctx, http.MethodPost, adminapi.CompactStartPath, struct{}{}, &out)
 }
 
 // Encryption asks how the keys of encrypted archives stand.

@@ -23,7 +23,7 @@ func (c *Client) FixityKey(ctx context.Context) (adminapi.KeyReply, error) {
 // returned nil.
 func (c *Client) FixityReport(ctx context.Context, q adminapi.ReportQuery, w io.Writer) (line string, signature []byte, err error) {
 	query := url.Values{"account": {q.Account}, "region": {q.Region}, "vault": {q.Vault}, "format": {q.Format}, "name": {q.Name}}
-	resp, err := c.patient().send(ctx, http.MethodGet, adminapi.FixityReportPath+"?"+query.Encode(), nil)
+	resp, err := c.send(ctx, http.MethodGet, adminapi.FixityReportPath+"?"+query.Encode(), nil)
 	if err != nil {
 		return "", nil, err
 	}

@@ -92,17 +92,17 @@ func newRouter(table []operation) router {
 // routeKey joins the method and the fixed segments; variable ones are left
 // out, their place is not.
 func routeKey(method string, segments []string) string {
-	var b strings.Builder
-	b.WriteString(method)
+	var room [64]byte // enough for every row of the index
+	key := append(room[:0], method...)
 	inVaults := isInVaults(segments)
 	for i, s := range segments {
-		b.WriteByte('/')
+		key = append(key, '/')
 		variable := i == segAccount || inVaults && (i == segVault || i == segID)
 		if !variable {
-			b.WriteString(s)
+			key = append(key, s...)
 		}
 	}
-	return b.String()
+	return string(key)
 }
 
 func isInVaults(segments []string) bool {
@@ -119,22 +119,24 @@ type target struct {
 // route finds the operation of a request. The path is the raw one, whose
 // safety is already checked; each segment is decoded once.
 func (r router) route(method, rawPath string) (target, error) {
-	unknown := moraine.Errorf(moraine.BadRequest, "The request does not match any operation: %s %s", method, rawPath)
+	unknown := func() error {
+		return moraine.Errorf(moraine.BadRequest, "The request does not match any operation: %s %s", method, rawPath)
+	}
 	segments := strings.SplitN(strings.TrimPrefix(rawPath, "/"), "/", segMax+1)
 	if len(segments) > segMax {
-		return target{}, unknown
+		return target{}, unknown()
 	}
 	for i, s := range segments {
 		text, err := url.PathUnescape(s)
 		if err != nil {
-			return target{}, unknown
+			return target{}, unknown()
 		}
 		segments[i] = text
 	}
 	key := routeKey(method, segments)
 	op := r[key]
 	if op == nil {
-		return target{}, unknown
+		return target{}, unknown()
 	}
 	t := target{op: op, key: key, account: segments[segAccount]}
 	inVaults := isInVaults(segments)
@@ -149,6 +151,9 @@ func (r router) route(method, rawPath string) (target, error) {
 
 // dispatch refines t where the query parameter operation decides.
 func (r router) dispatch(t *target, operation string) {
+	if operation == "" {
+		return
+	}
 	if op := r[t.key+byOperation+operation]; op != nil {
 		t.op = op
 	}

@@ -2,6 +2,7 @@ package audit
 
 import (
 	"errors"
+	"runtime"
 	"sync"
 	"time"
 )
@@ -44,12 +45,9 @@ type chunk struct {
 	text []byte
 }
 
-// Bounds of the time that a write waits for more lines: a share of what the
-// last one took.
-const (
-	gatherShare = 4
-	gatherMax   = 2 * time.Millisecond
-)
+// gatherMax bounds the time that a write waits for more lines, which is no
+// longer than the last one took.
+const gatherMax = 2 * time.Millisecond
 
 // round is a write to come, and those who wait for it.
 type round struct {
@@ -138,14 +136,14 @@ func (t *trail) await(r *round) error {
 		return r.err
 	default:
 	}
+	runtime.Gosched() // for those who are about to ask for the same
 	t.gather(r)
 	return t.perform() // of r, since its time had not come
 }
 
 // gather waits a moment for as many callers as lately waited together: those who
 // were served by one sync, here or of the rows, come back at about the same time
-// and shall share the next one. The moment is a fraction of what a sync takes.
-// The turn is held.
+// and shall share the next one. The turn is held.
 func (t *trail) gather(r *round) {
 	t.mu.Lock()
 	if r.callers >= t.expected {
@@ -154,7 +152,7 @@ func (t *trail) gather(r *round) {
 	}
 	r.want, r.full = t.expected, make(chan struct{})
 	t.mu.Unlock()
-	moment := time.NewTimer(min(t.took/gatherShare, gatherMax))
+	moment := time.NewTimer(min(t.took, gatherMax))
 	defer moment.Stop()
 	select {
 	case <-r.full:

@@ -21,6 +21,13 @@ type Body interface {
 	Lender
 }
 
+// Beginner is a reader that can begin to fetch what it will deliver. Begin is
+// called at most once, before the first Read, and reports nothing: what goes
+// wrong is told by Read.
+type Beginner interface {
+	Begin()
+}
+
 // Damage is an error that says which blob it is about.
 type Damage struct {
 	Blob moraine.BlobID
@@ -48,8 +55,8 @@ func damaged(id moraine.BlobID, err error) error {
 const lendSize = 256 << 10
 
 // OpenBody reads n bytes from offset off of the body made of the given
-// extents, which are contiguous and in order. Blobs are opened one at a time,
-// as the reading reaches them.
+// extents, which are contiguous and in order. A blob is opened as the reading
+// reaches it, or a little before its turn, so that its bytes are there then.
 func OpenBody(ctx context.Context, s Store, extents []moraine.Extent, off, n int64) Body {
 	return &bodyReader{ctx: ctx, store: s, extents: extents, off: off, left: n}
 }
@@ -62,8 +69,16 @@ type bodyReader struct {
 	off     int64 // in the body, of the next byte
 	left    int64
 	cur     io.ReadCloser // nil between extents
+	coming  io.ReadCloser // of extents[1] from its beginning; nil if not yet opened
 	own     []byte        // lent where a store does not lend its own
 }
+
+const (
+	// comingMargin is how many bytes before the end of an extent the next one is
+	// opened, if it has comingMin bytes at least.
+	comingMargin = 2 << 20
+	comingMin    = 1 << 20
+)
 
 func (b *bodyReader) Read(p []byte) (int, error) {
 	return b.step(func() (int, error) { return b.cur.Read(p) })
@@ -101,6 +116,7 @@ func (b *bodyReader) step(read func() (int, error)) (int, error) {
 		n, err := read()
 		b.off += int64(n)
 		b.left -= int64(n)
+		b.prepare()
 		if err == io.EOF {
 			err = b.endExtent()
 		}
@@ -108,6 +124,24 @@ func (b *bodyReader) step(read func() (int, error)) (int, error) {
 		if n > 0 || err != nil {
 			return n, err
 		}
+	}
+}
+
+// prepare opens the extent after the current one if that is about to end. An
+// error is not for now: the extent will be opened again when it is reached.
+func (b *bodyReader) prepare() {
+	rest := b.extents[0].First + b.extents[0].Size - b.off
+	if b.coming != nil || rest > comingMargin || b.left <= rest || len(b.extents) < 2 || b.extents[1].Size < comingMin {
+		return
+	}
+	e := b.extents[1]
+	coming, err := b.store.Open(b.ctx, e.Ref, 0, min(e.Size, b.left-rest))
+	if err != nil {
+		return
+	}
+	b.coming = coming
+	if begins, ok := coming.(Beginner); ok {
+		begins.Begin()
 	}
 }
 
@@ -132,6 +166,10 @@ func (b *bodyReader) next() error {
 	}
 	e := b.extents[0]
 	from := b.off - e.First
+	if b.coming != nil && from == 0 {
+		b.cur, b.coming = b.coming, nil
+		return nil
+	}
 	cur, err := b.store.Open(b.ctx, e.Ref, from, min(e.Size-from, b.left))
 	if err != nil {
 		return damaged(e.Blob, err)
@@ -142,10 +180,14 @@ func (b *bodyReader) next() error {
 
 func (b *bodyReader) Close() error {
 	b.left = 0
-	if b.cur == nil {
-		return nil
+	cur, coming := b.cur, b.coming
+	b.cur, b.coming = nil, nil
+	var err error
+	if cur != nil {
+		err = cur.Close()
 	}
-	cur := b.cur
-	b.cur = nil
-	return cur.Close()
+	if coming != nil {
+		err = errors.Join(err, coming.Close())
+	}
+	return err
 }

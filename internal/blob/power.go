@@ -55,11 +55,40 @@ type Mender interface {
 	Mend(ctx context.Context, i Info) (Mended, error)
 }
 
-// Mended is the result of a Mend.
+// Mended is the result of a Mend or a Rewrite.
 type Mended struct {
 	Ref  moraine.BlobRef   // names the good copies
 	Made []moraine.BlobRef // each names one new copy, and no other
 	Drop []moraine.BlobRef // each names one copy that Ref replaced
+}
+
+// Compactor is a store that keeps many blobs in a file, which may come to be mostly
+// empty as they are deleted.
+type Compactor interface {
+	// Sparse calls fn for each blob in a file of whose bytes at least a certain
+	// share belongs to deleted blobs, as Walk would show it. When all of them have
+	// been rewritten and deleted there the file is gone. It stops at the first
+	// error of fn and returns it. A file with damage is never sparse.
+	Sparse(ctx context.Context, from Sparsity, fn func(Info) error) error
+	// Rewrite makes another copy of the one that Sparse showed at a place, in the
+	// same store, if the reference i.Ref names that place, else nothing. The copy
+	// is durable, and every leaf of it was checked on the way. i is as the row of
+	// the blob has it. The row must be moved to Ref of the result before what is in
+	// Drop is deleted, when no reader can be using it.
+	//
+	// step is called before each leaf that is read, with its length in bytes, and
+	// stops the work with its error. A copy that fails its check, or is not there,
+	// is an error of kind Corrupt or NotFound, and nothing was made. If the row has
+	// meanwhile changed, or is gone, what is in Made is of no use and may be deleted
+	// at once. A crash before the row is moved leaves it as surplus, which is space,
+	// not loss.
+	Rewrite(ctx context.Context, i Info, at moraine.BlobRef, step func(n int) error) (Mended, error)
+}
+
+// Sparsity says from which share of deleted bytes on a file is sparse, 0 to 1.
+type Sparsity struct {
+	Held  float64 // where deleted bytes keep their space until the file is gone
+	Given float64 // where their space is given back at once
 }
 
 // Resolver is a store whose Walk shows blobs as a store below it keeps them: by

@@ -21,8 +21,8 @@ type Store interface {
 	//     error returned with or in place of the final io.EOF counts: a reader
 	//     that checks a hash refuses there.
 	//   - r is read by one goroutine, never after Put returned, with buffers of
-	//     at most treehash.LeafSize and, but for the last, of exactly that
-	//     length when size is above it. r may keep nothing of the buffer.
+	//     at most treehash.LeafSize, which is a multiple of the length of each
+	//     but the last. r may keep nothing of the buffer.
 	//   - If r is a Digester its leaf digests are stored; otherwise Put computes
 	//     them. They are kept beside the bytes.
 	//   - Put is not idempotent: putting the same id twice makes two blobs. A

@@ -69,7 +69,7 @@ func printsRoot(e *env, cmd *cobra.Command, do func(context.Context, server.Offl
 		if err != nil {
 			return err
 		}
-		root, err := do(cmd.Context(), server.Offline{Data: cfg.Data, MasterKey: cfg.MasterKeyFile, Log: newLog(e, cfg.Log)}, args)
+		root, err := do(cmd.Context(), server.Offline{Data: cfg.Data, Meta: cfg.Meta, MasterKey: cfg.MasterKeyFile, Log: newLog(e, cfg.Log)}, args)
 		if err != nil {
 			return &exit{exitFailed, err}
 		}

@@ -81,6 +81,6 @@ func newRoot(e *env) *cobra.Command {
 		},
 	}
 	root.CompletionOptions.HiddenDefaultCmd = true
-	root.AddCommand(newServe(e), newConfig(e), newFsck(e), newMirror(e), newScrub(e), newFixity(e), newPack(e), newAccount(e), newNotify(e), newUser(e), newKey(e), newPolicy(e), newRole(e), newAudit(e), newClock(e), newEncryption(e), newVersion(e))
+	root.AddCommand(newServe(e), newConfig(e), newHealth(e), newFsck(e), newMirror(e), newScrub(e), newFixity(e), newPack(e), newAccount(e), newNotify(e), newUser(e), newKey(e), newPolicy(e), newRole(e), newAudit(e), newClock(e), newEncryption(e), newMigrate(e), newVersion(e))
 	return root
 }

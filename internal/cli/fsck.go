@@ -48,6 +48,8 @@ not be finished.`),
 		if err != nil {
 			return err
 		}
+		f.Blobs, f.Bucket = cfg.Storage.Blobs, cfg.Storage.Bucket
+		f.Meta = cfg.Meta
 		f.Data, f.Mirror, f.Encryption, f.Log = cfg.Data, cfg.Storage.Mirror, cfg.Encryption, newLog(e, cfg.Log)
 		res, err := f.Run(cmd.Context())
 		if err != nil {
@@ -63,6 +65,9 @@ not be finished.`),
 		if res.Encrypted > 0 {
 			fmt.Fprintf(e.stdout, "extents not decrypted: %d, of which only the stored bytes were checked\n", res.Encrypted)
 		}
+		if res.Unread > 0 {
+			fmt.Fprintf(e.stdout, "blobs not read, in a cold class: %d\n", res.Unread)
+		}
 		if res.Mirrored {
 			fmt.Fprintf(e.stdout, "copies missing: %d\ncopies damaged: %d\ncopies surplus: %d (%d bytes)\n",
 				res.CopiesMissing, res.CopiesDamaged, res.Surplus, res.SurplusBytes)
@@ -76,22 +81,4 @@ not be finished.`),
 		return nil
 	}
 	return cmd
-}
-
-func newPack(e *env) *cobra.Command {
-	parent := &cobra.Command{Use: "pack", Short: "Look into packs", Args: cobra.NoArgs}
-	parent.AddCommand(&cobra.Command{
-		Use:   "dump FILE...",
-		Short: "Print the records of pack files",
-		Args:  cobra.MinimumNArgs(1),
-		RunE: func(cmd *cobra.Command, files []string) error {
-			for _, name := range files {
-				if err := server.DumpPack(cmd.Context(), name, e.stdout); err != nil {
-					return &exit{exitFailed, err}
-				}
-			}
-			return nil
-		},
-	})
-	return parent
 }

@@ -22,7 +22,11 @@ func newMirror(e *env) *cobra.Command {
 func directories(cmd *cobra.Command) (file *string) {
 	file = cmd.Flags().String("config", "", "YAML file with settings")
 	cmd.Flags().String("data", "./moraine-data", "data directory")
-	cmd.Flags().String("storage-mirror", "", "directory of the second copy")
+	cmd.Flags().String("storage-mirror", "", "directory or bucket of the second copy")
+	cmd.Flags().String("blobs", "", "bucket of the first copy, if it is not in the data directory")
+	cmd.Flags().String("s3-endpoint", "", "URL of the store of the buckets; empty for AWS")
+	cmd.Flags().String("s3-region", "", "region of the buckets")
+	cmd.Flags().Bool("s3-path-style", false, "name the bucket in the path of requests")
 	return file
 }
 

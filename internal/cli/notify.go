@@ -25,7 +25,7 @@ func offline(e *env, cmd *cobra.Command) func() (server.Offline, config.Config, 
 	cmd.Flags().String("data", "./moraine-data", "data directory")
 	return func() (server.Offline, config.Config, error) {
 		cfg, err := load(e, cmd, *file)
-		return server.Offline{Data: cfg.Data, Log: newLog(e, cfg.Log)}, cfg, err
+		return server.Offline{Data: cfg.Data, Meta: cfg.Meta, Log: newLog(e, cfg.Log)}, cfg, err
 	}
 }
 

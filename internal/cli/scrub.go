@@ -86,19 +86,38 @@ is no answer.`,
 }
 
 func newScrubNow(e *env) *cobra.Command {
-	return scrubVerb(e, &cobra.Command{
+	var q adminapi.VaultQuery
+	cmd := scrubVerb(e, &cobra.Command{
 		Use:   "now",
-		Short: "Begin a pass now, unless one is under way",
+		Short: "Begin a pass now, unless one is under way, or read one vault",
 		Long: `
 Begin a pass now, unless one is under way. With no server it begins at the next
-start.`,
+start. With --vault the archives of one vault are read now, beside a pass and at the
+same rate, and the command waits for the end and says what it found.
+
+Exit status with --vault: 0 all is well, 1 something failed or there is no answer.`,
 		Args: cobra.NoArgs,
-	}, func(ctx context.Context, cfg config.Config, opts server.Options, _ []string) (adminapi.ScrubReply, error) {
+	}, func(ctx context.Context, cfg config.Config, opts server.Options, _ []string) (any, error) {
+		if q.Vault != "" {
+			return server.ScrubVault(ctx, cfg, opts, q)
+		}
 		return server.StartScrub(ctx, cfg, opts)
-	}, func(w io.Writer, r *adminapi.ScrubReply) int {
-		printScrub(w, r)
+	}, func(w io.Writer, r *any) int {
+		switch r := (*r).(type) {
+		case adminapi.ScrubReply:
+			printScrub(w, &r)
+		case adminapi.ScrubPass:
+			fmt.Fprintf(w, "vault %s: %s\n", q.Vault, tally(&r))
+			if r.Failed > 0 {
+				return exitFailed
+			}
+		}
 		return exitOK
 	})
+	cmd.Flags().StringVar(&q.Vault, "vault", "", "name of the vault to read; without it, everything is")
+	cmd.Flags().StringVar(&q.Account, "account", "", "account of the vault; without it, that of the data directory")
+	cmd.Flags().StringVar(&q.Region, "region", "", "region of the vault; without it, the default one of the server")
+	return cmd
 }
 
 // printScrub prints how the reading stands. That it is not as it should be is

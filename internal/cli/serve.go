@@ -6,9 +6,11 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"runtime"
 	"strings"
 	"syscall"
 
+	"github.com/coreos/go-systemd/v22/daemon"
 	"github.com/spf13/cobra"
 
 	"moraine/internal/config"
@@ -64,14 +66,18 @@ func newServe(e *env) *cobra.Command {
 		if *rebuild != "" && *rebuild != server.Primary && *rebuild != server.Mirror {
 			return &exit{exitUsage, fmt.Errorf("--rebuild is %q; choose primary or mirror", *rebuild)}
 		}
+		ballast := equip(e.environ())
+		defer runtime.KeepAlive(ballast)
 		// SIGHUP must not end the process, whether or not there is something to
 		// reload.
 		reload := make(chan os.Signal, 1)
 		signal.Notify(reload, syscall.SIGHUP)
 		defer signal.Stop(reload)
-		err = server.Run(cmd.Context(), cfg, server.Options{
-			Out: e.stdout, Log: newLog(e, cfg.Log), Reload: reload, Version: version(), Rebuild: *rebuild,
-		})
+		opts := server.Options{Out: e.stdout, Log: newLog(e, cfg.Log), Reload: reload, Version: version(), Rebuild: *rebuild}
+		if err := supervise(&opts); err != nil {
+			return &exit{exitUsage, err}
+		}
+		err = server.Run(cmd.Context(), cfg, opts)
 		if err != nil {
 			return &exit{exitFailed, err}
 		}
@@ -83,6 +89,19 @@ func newServe(e *env) *cobra.Command {
 {{.Long}}
 `)
 	return cmd
+}
+
+// supervise has the service manager told, if one asks for it by NOTIFY_SOCKET
+// and WATCHDOG_USEC.
+func supervise(opts *server.Options) (err error) {
+	opts.Notify = func(state string) error {
+		_, err := daemon.SdNotify(false, state)
+		return err
+	}
+	if opts.Watchdog, err = daemon.SdWatchdogEnabled(false); err != nil {
+		return fmt.Errorf("WATCHDOG_USEC and WATCHDOG_PID of the environment: %w", err)
+	}
+	return nil
 }
 
 // addSettings gives cmd a flag per setting, and --config.

@@ -64,6 +64,7 @@ func newSimulate(e *env) *cobra.Command {
 		if err != nil {
 			return err
 		}
+		q.Meta = cfg.Meta
 		q.Data, q.Region, q.MaxDowntime, q.Log = cfg.Data, cfg.Region, cfg.Clock.MaxDowntime, newLog(e, cfg.Log)
 		q.Archive, q.HasAge = moraine.ArchiveID(archive), cmd.Flags().Changed(flagAge)
 		if q.At, err = parseTime(at); err != nil {

@@ -22,6 +22,7 @@ type Config struct {
 	Listen string // host:port of the Glacier API
 	Data   string // data directory; empty if Ephemeral
 
+	Meta    Meta
 	Storage Storage
 
 	Ephemeral bool // a data directory for this process alone
@@ -39,6 +40,7 @@ type Config struct {
 	TLS            TLS
 	AllowPlaintext bool // HTTP without TLS beyond the loopback interface
 	TrustedProxies peer.Proxies
+	DrainDelay     time.Duration
 	DrainTimeout   time.Duration
 
 	Log   Log

@@ -45,8 +45,11 @@ func TestDefaults(t *testing.T) {
 	}
 	want := config.Config{
 		Listen: "127.0.0.1:8080", Data: "./moraine-data",
-		Storage: config.Storage{MirrorAck: "both", MirrorRate: 100 << 20},
-		Region:  "us-east-1", Regions: []moraine.Region{"us-east-1"},
+		Meta: config.Meta{Readers: 8},
+		Storage: config.Storage{MirrorAck: "both", MirrorRate: 100 << 20, Bucket: config.Bucket{Linger: 3 * time.Millisecond}, Compact: config.Compact{
+			Period: 24 * time.Hour, Dead: 50, DeadHoles: 90, Rate: 20 << 20, Grace: 24 * time.Hour,
+		}},
+		Region: "us-east-1", Regions: []moraine.Region{"us-east-1"},
 		DrainTimeout: 30 * time.Second,
 		Log:          config.Log{Format: "text", Level: slog.LevelInfo},
 		Admin:        config.Admin{Listen: "127.0.0.1:8081"},
@@ -188,6 +191,14 @@ func TestFaults(t *testing.T) {
 		{"a proxy by name", []string{"--server-trusted-proxies=127.0.0.1,proxy.example"}, nil, "", []string{"--server-trusted-proxies", "proxy.example", "10.0.0.0/8"}},
 		{"a mapped network", []string{"--server-trusted-proxies=::ffff:10.0.0.0/104"}, nil, "", []string{"not a network"}},
 		{"too many proxies", []string{"--server-trusted-proxies=" + strings.Repeat("127.0.0.1,", 101)}, nil, "", []string{"more than 100"}},
+		{"a password in the URL", []string{"--meta=postgres://m:sesame@db/m"}, nil, "", []string{"there is a password in meta", "meta_file", "MORAINE_META_PASSWORD"}},
+		{"a password behind the URL", nil, nil, "meta: postgres://m@db/m?password=sesame\n", []string{"there is a password in meta"}},
+		{"another engine", []string{"--meta=mysql://m:sesame@db/m"}, nil, "", []string{"postgres://user@host"}},
+		{"a broken URL", []string{"--meta=postgres://m:sesame@[db/m"}, nil, "", []string{"postgres://user@host"}},
+		{"a database twice", []string{"--meta=postgres://db/m", "--meta-file=f"}, nil, "", []string{"meta and meta_file exclude"}},
+		{"a password for nothing", nil, []string{"MORAINE_META_PASSWORD=sesame"}, "", []string{"meta_file"}},
+		{"ephemeral with a database", []string{"--ephemeral", "--meta=postgres://db/m"}, nil, "", []string{"ephemeral and meta"}},
+		{"no readers", []string{"--meta-readers=0"}, nil, "", []string{"--meta-readers", "1 to 1000"}},
 		{"expedited", []string{"--retrieval-expedited-in-flight=some"}, nil, "", []string{"some", "unlimited"}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

@@ -37,7 +37,7 @@ func (s *Setting) Env() string {
 func Settings() []Setting {
 	var all []Setting
 	for _, group := range [][]Setting{
-		placeSettings(), storageSettings(), identitySettings(), encryptionSettings(), transportSettings(),
+		placeSettings(), metaSettings(), bucketSettings(), storageSettings(), identitySettings(), encryptionSettings(), transportSettings(),
 		operatorSettings(), scrubSettings(), lifetimeSettings(), notifySettings(), boundSettings(), authSettings(), auditSettings(),
 	} {
 		all = append(all, group...)
@@ -119,8 +119,11 @@ func transportSettings() []Setting {
 			set: func(c *Config, v string) (err error) { c.TrustedProxies, err = parseNetworks(v); return err },
 			get: func(c *Config) string { return printNetworks(c.TrustedProxies) },
 		},
+		duration("drain_delay", "0s",
+			"How long requests are still taken after SIGTERM or SIGINT, while GET /readyz on admin.listen says that there should be none: time for load balancers to notice. At most 10m.",
+			func(c *Config) *time.Duration { return &c.DrainDelay }),
 		duration("drain_timeout", "30s",
-			"How long requests under way may take to finish after SIGTERM or SIGINT. What is left then is cut off.",
+			"How long requests under way may take to finish after SIGTERM or SIGINT and drain_delay. What is left then is cut off.",
 			func(c *Config) *time.Duration { return &c.DrainTimeout }),
 	}
 }
@@ -128,7 +131,7 @@ func transportSettings() []Setting {
 func operatorSettings() []Setting {
 	return []Setting{
 		text("admin.listen", "127.0.0.1:8081", "host:port",
-			"Address for operators: /metrics, /healthz, /readyz and /debug/pprof/, without authentication. Empty: none.",
+			"Address for operators: /metrics, /healthz, /livez, /readyz and /debug/pprof/, without authentication. Empty: none.",
 			func(c *Config) *string { return &c.Admin.Listen }),
 		yesNo("allow_remote_admin", "Let admin.listen be an address that is not loopback.",
 			func(c *Config) *bool { return &c.Admin.AllowRemote }),

@@ -22,6 +22,7 @@ const (
 	maxSkewMax     = 15 * time.Minute
 	regionsMax     = 100
 	downtimeMin    = time.Hour
+	drainDelayMax  = 10 * time.Minute
 )
 
 // regionName is what a credential scope may call a region.
@@ -31,8 +32,8 @@ var regionName = regexp.MustCompile(`^[a-z][a-z0-9-]{0,62}$`)
 // It looks at nothing but c.
 func (c *Config) Validate() error {
 	return errors.Join(
-		c.checkListen(), c.checkStorage(), c.checkAdmin(), c.checkTLS(), c.checkRoot(), c.checkRegions(), c.checkScrub(),
-		c.checkLifetimes(), c.checkNotify(), c.checkBounds(), c.checkChoices(), c.checkAudit(), c.checkEncryption(),
+		c.checkListen(), c.checkMeta(), c.checkStorage(), c.checkAdmin(), c.checkTLS(), c.checkRoot(), c.checkRegions(), c.checkScrub(),
+		c.checkLifetimes(), c.checkNotify(), c.checkBounds(), c.checkChoices(), c.checkAudit(), c.checkEncryption(), c.checkShared(),
 	)
 }
 
@@ -122,6 +123,8 @@ func (c *Config) checkBounds() error {
 		return fmt.Errorf("orphan.grace is %s; give at least 1h, so that a mistake with a backup is noticed in time", printDuration(c.OrphanGrace))
 	case c.Clock.MaxDowntime < downtimeMin:
 		return fmt.Errorf("clock.max_downtime is %s; give at least %s, or every restart needs an operator", printDuration(c.Clock.MaxDowntime), printDuration(downtimeMin))
+	case c.DrainDelay > drainDelayMax:
+		return fmt.Errorf("drain_delay is %s; give at most %s", printDuration(c.DrainDelay), printDuration(drainDelayMax))
 	case c.HTTP.MaxHeaderBytes < headerBytesMin || c.HTTP.MaxHeaderBytes > headerBytesMax:
 		return fmt.Errorf("http.max_header_bytes is %s; give %s to %s", printSize(c.HTTP.MaxHeaderBytes), printSize(headerBytesMin), printSize(headerBytesMax))
 	case c.HTTP.MaxJSONBody < jsonBodyMin || c.HTTP.MaxJSONBody > jsonBodyMax:

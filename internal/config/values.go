@@ -57,6 +57,22 @@ func size(key, def, doc string, field func(*Config) *int64) Setting {
 	}
 }
 
+// percent makes a setting of a whole number of hundredths.
+func percent(key, def, doc string, field func(*Config) *int64) Setting {
+	return Setting{
+		Key: key, Default: def, Type: "percent", Doc: doc,
+		set: func(c *Config, v string) error {
+			n, err := strconv.ParseUint(strings.TrimSpace(v), 10, 32)
+			if err != nil || n > 100 {
+				return fmt.Errorf("%q is not a whole number from 0 to 100", v)
+			}
+			*field(c) = int64(n)
+			return nil
+		},
+		get: func(c *Config) string { return strconv.FormatInt(*field(c), 10) },
+	}
+}
+
 // durationMax bounds every duration: ten years, far from overflow in sums.
 const durationMax = 10 * 365 * 24 * time.Hour
 

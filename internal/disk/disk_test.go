@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -260,47 +261,152 @@ func TestFree(t *testing.T) {
 	}
 }
 
-// TestWriteDirect writes every second page past the page cache and the others
-// through it, and reads all of them back; what is not aligned is left to the
-// caller.
-func TestWriteDirect(t *testing.T) {
+// TestTransfers writes every second page past the page cache and the others
+// through it, and reads all of them back both ways. What is not aligned, or too
+// much at a time, is left to the caller.
+func TestTransfers(t *testing.T) {
 	t.Parallel()
 	fsys := disk.NewOS()
-	f, err := fsys.Open(filepath.Join(t.TempDir(), "file"), os.O_CREATE|os.O_RDWR)
+	dir := t.TempDir()
+	f, err := fsys.Open(filepath.Join(dir, "file"), os.O_CREATE|os.O_RDWR)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	const pages = 64
-	want := make([]byte, pages*disk.DirectAlign) // large enough to be aligned
+	const pages, depth, page = 64, 3, disk.DirectAlign
+	transfers := disk.NewTransfers(depth)
+	want := make([]byte, pages*page) // large enough to be aligned
 	for i := range want {
 		want[i] = byte(i / 7)
 	}
+	next := func() []byte {
+		p, err := transfers.Next()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return p
+	}
 	for i := range pages {
-		p, off := want[i*disk.DirectAlign:][:disk.DirectAlign], int64(i*disk.DirectAlign)
+		p, off := want[i*page:][:page], int64(i*page)
+		if transfers.Len() == depth {
+			if started, err := transfers.StartWrite(f, p, off); started || err != nil {
+				t.Fatalf("one too many was started: %v, %v", started, err)
+			}
+			next()
+		}
 		if i%2 == 0 {
-			done, err := disk.WriteDirect(f, p, off)
+			started, err := transfers.StartWrite(f, p, off)
 			if err != nil {
 				t.Fatal(err)
 			}
-			if done {
+			if started {
 				continue
+			}
+			if runtime.GOOS == "linux" {
+				t.Error("a write was not started")
 			}
 		}
 		if _, err := f.WriteAt(p, off); err != nil {
 			t.Fatal(err)
 		}
 	}
-	for _, c := range []struct{ from, to, off int }{{0, 100, 0}, {1, 1 + disk.DirectAlign, 0}, {0, disk.DirectAlign, 512}, {0, 0, 0}} {
-		if done, err := disk.WriteDirect(f, want[c.from:c.to], int64(c.off)); done || err != nil {
-			t.Errorf("bytes %d to %d at %d: written %v, %v", c.from, c.to, c.off, done, err)
+	for transfers.Len() > 0 {
+		next()
+	}
+	for _, c := range []struct{ from, to, off int }{{0, 100, 0}, {1, 1 + page, 0}, {0, page, 512}, {0, 0, 0}} {
+		if started, err := transfers.StartWrite(f, want[c.from:c.to], int64(c.off)); started || err != nil {
+			t.Errorf("bytes %d to %d at %d: started %v, %v", c.from, c.to, c.off, started, err)
+		}
+		if started, err := transfers.StartRead(f, want[c.from:c.to], int64(c.off)); started || err != nil {
+			t.Errorf("bytes %d to %d from %d: started %v, %v", c.from, c.to, c.off, started, err)
 		}
 	}
 	got := make([]byte, len(want))
 	if _, err := f.ReadAt(got, 0); err != nil || !bytes.Equal(got, want) {
 		t.Errorf("read back: %v, equal %v", err, bytes.Equal(got, want))
 	}
-	if err := f.Sync(); err != nil {
+	if err := errors.Join(f.Truncate(pages*page-100), f.Sync(), fsys.Rename(filepath.Join(dir, "file"), filepath.Join(dir, "moved"))); err != nil {
+		t.Fatal(err)
+	}
+	clear(got)
+	for i := range pages {
+		started, err := transfers.StartRead(f, got[i*page:][:page], int64(i*page))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !started {
+			t.Log("this file system has no direct reads")
+			break
+		}
+		switch p := next(); {
+		case i < pages-1 && !bytes.Equal(p, want[i*page:][:page]):
+			t.Errorf("page %d reads as others", i)
+		case i == pages-1 && !bytes.Equal(p, want[i*page:pages*page-100]):
+			t.Errorf("the last page reads as %d bytes", len(p))
+		}
+	}
+	if started, err := transfers.StartRead(f, got[:page], 0); err != nil || started && transfers.Close() == nil {
+		t.Errorf("closed with a transfer under way; %v", err)
+	}
+	for transfers.Len() > 0 {
+		next()
+	}
+	if err := transfers.Close(); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestCached asks for what is in memory of a file that was read, and after its
+// cache was dropped.
+func TestCached(t *testing.T) {
+	t.Parallel()
+	fsys, name := disk.NewOS(), filepath.Join(t.TempDir(), "file")
+	const size = 1<<20 + 100
+	if err := disk.WriteFile(fsys, name, make([]byte, size)); err != nil {
+		t.Fatal(err)
+	}
+	f, err := fsys.Open(name, os.O_RDONLY)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if _, err := f.ReadAt(make([]byte, size), 0); err != nil {
+		t.Fatal(err)
+	}
+	if got := disk.Cached(f, 4096, size-4096); got != size-4096 && runtime.GOOS == "linux" {
+		t.Errorf("%d bytes are in memory, want %d", got, size-4096)
+	}
+	disk.DropCache(f, 0, 0)
+	for range 2 { // asking reads nothing
+		if got := disk.Cached(f, 4096, size-4096); got >= size/2 {
+			t.Errorf("%d bytes are in memory after it was dropped", got)
+		}
+	}
+}
+
+// TestTransferFails writes where no file system has room.
+func TestTransferFails(t *testing.T) {
+	t.Parallel()
+	if runtime.GOOS != "linux" {
+		t.Skip("transfers are those of Linux")
+	}
+	fsys, name := disk.NewOS(), filepath.Join(t.TempDir(), "file")
+	p := make([]byte, 16*disk.DirectAlign)
+	if err := disk.WriteFile(fsys, name, p); err != nil {
+		t.Fatal(err)
+	}
+	f, err := fsys.Open(name, os.O_RDONLY)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	transfers := disk.NewTransfers(2)
+	defer transfers.Close()
+	started, err := transfers.StartWrite(f, p, 1<<62)
+	if started {
+		_, err = transfers.Next()
+	}
+	if err == nil {
+		t.Error("a write beyond all limits succeeded")
 	}
 }

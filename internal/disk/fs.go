@@ -51,7 +51,8 @@ type Allocator interface {
 }
 
 // Puncher is a File that can give back the space of a range, which then reads
-// as zeros. The size stays.
+// as zeros. The size stays. A file system that cannot do that keeps the range as it
+// is; the error answers to errors.Is with errors.ErrUnsupported.
 type Puncher interface {
 	Punch(off, n int64) error
 }
@@ -63,25 +64,23 @@ type Flusher interface {
 	FlushWait(off, n int64) error
 }
 
-// DirectAlign is what the offset, the length and the address of a direct write
-// must be multiples of.
+// DirectAlign is what the offset, the length and the address of a direct
+// transfer must be multiples of.
 const DirectAlign = 4096
 
-// DirectWriter is a File that can write past the page cache, which spares a
-// copy and leaves the memory to what is read.
-type DirectWriter interface {
-	// WriteDirect writes p at off, or nothing at all and reports false if this
-	// file, p or off does not allow it. Like WriteAt it makes nothing durable.
-	WriteDirect(p []byte, off int64) (bool, error)
+// Prober is a File that can tell how much of a range is in memory, without
+// reading it. The range begins at a multiple of DirectAlign.
+type Prober interface {
+	Cached(off, n int64) int64
 }
 
-// WriteDirect writes past the page cache if f can, else writes nothing and
-// reports false.
-func WriteDirect(f File, p []byte, off int64) (bool, error) {
-	if d, ok := f.(DirectWriter); ok {
-		return d.WriteDirect(p, off)
+// Cached is how many of n bytes from offset off are in memory, none if f cannot
+// tell.
+func Cached(f File, off, n int64) int64 {
+	if p, ok := f.(Prober); ok {
+		return p.Cached(off, n)
 	}
-	return false, nil
+	return 0
 }
 
 // Adviser is a File that can be told that a range will be read soon.
@@ -103,12 +102,13 @@ func Allocate(f File, off, n int64) error {
 	return nil
 }
 
-// Punch gives back the space of a range if f can.
+// Punch gives back the space of a range if f can, else the error answers to
+// errors.Is with errors.ErrUnsupported.
 func Punch(f File, off, n int64) error {
 	if p, ok := f.(Puncher); ok {
 		return p.Punch(off, n)
 	}
-	return nil
+	return errors.ErrUnsupported
 }
 
 // WillRead announces a read if f can make use of it.

@@ -124,6 +124,17 @@ func Space(path string) (free, total int64, err error) {
 	return int64(st.Bavail) * block, int64(st.Blocks) * block, nil
 }
 
+// Writable returns why nothing can be created in a directory, nil if it is not
+// known that something is in the way. It writes nothing: a file system that was
+// made read-only after a fault, or is not there any more, is found, a full one
+// is not.
+func Writable(dir string) error {
+	if err := unix.Access(dir, unix.W_OK|unix.X_OK); err != nil {
+		return &os.PathError{Op: "access", Path: dir, Err: err}
+	}
+	return nil
+}
+
 // SameFS reports whether two paths are on one file system.
 func SameFS(a, b string) bool {
 	var x, y unix.Stat_t

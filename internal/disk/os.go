@@ -77,11 +77,13 @@ func (o *OS) SyncDir(dir string) error {
 // osFile adds to os.File what the platform offers.
 type osFile struct {
 	*os.File
-	fs     *OS
-	direct directFile
+	fs                      *OS
+	directRead, directWrite directFile
 }
 
-func (f *osFile) Close() error { return errors.Join(f.direct.close(), f.File.Close()) }
+func (f *osFile) Close() error {
+	return errors.Join(f.directRead.close(), f.directWrite.close(), f.File.Close())
+}
 
 func (f *osFile) Sync() error {
 	f.fs.syncs.Add(1)

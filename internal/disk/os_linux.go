@@ -25,14 +25,12 @@ func (f *osFile) Allocate(off, n int64) error {
 	return f.pathError("fallocate", err)
 }
 
-// Punch implements Puncher. A file system that cannot give space back keeps it.
+// Punch implements Puncher.
 func (f *osFile) Punch(off, n int64) error {
 	err := retry(func() error {
 		return unix.Fallocate(int(f.Fd()), unix.FALLOC_FL_PUNCH_HOLE|unix.FALLOC_FL_KEEP_SIZE, off, n)
 	})
-	if errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.ENOSYS) {
-		return nil
-	}
+	// EOPNOTSUPP and ENOSYS answer to errors.ErrUnsupported.
 	return f.pathError("punch", err)
 }
 
@@ -74,3 +72,6 @@ func retry(call func() error) error {
 		}
 	}
 }
+
+// adviseLarge asks for large pages. It is advice: an error changes nothing.
+func adviseLarge(p []byte) { _ = unix.Madvise(p, unix.MADV_HUGEPAGE) }

@@ -44,10 +44,12 @@ type Config struct {
 	Verifier   *sigv4.Verifier  // required; for both services, with BodyMax
 	Principals Principals       // required
 	Log        *slog.Logger     // zero: discard; gets one event per request
-	Observe    func(Event)      // zero: nothing; called once per request, must not block
-	Audit      *audit.Log       // zero: none; gets one record per request
-	Throttle   *access.Throttle // zero: no limit
-	Replays    *sigv4.Replays   // zero: none are noticed
+	// Observe is called once per request, with its context, and must not block.
+	// Zero: nothing.
+	Observe  func(context.Context, Event)
+	Audit    *audit.Log       // zero: none; gets one record per request
+	Throttle *access.Throttle // zero: no limit
+	Replays  *sigv4.Replays   // zero: none are noticed
 	// Claimed tells whom an access key belongs to, for the records of requests
 	// that were not verified. Zero: nobody knows.
 	Claimed func(ctx context.Context, keyID string) (access.Principal, bool)
@@ -282,7 +284,7 @@ func conditionKeys(c *call) map[string]string {
 // record writes the one event of a request.
 func (s *Server) record(ctx context.Context, e *Event) {
 	if s.cfg.Observe != nil {
-		s.cfg.Observe(*e)
+		s.cfg.Observe(ctx, *e)
 	}
 	level := slog.LevelInfo
 	if e.Status >= 500 {

@@ -21,6 +21,7 @@ const (
 	pauseMax    = leaseTime   // between looks: so late is noticed what another process accepted or left
 	retryPause  = time.Second // after a store failed
 	expiryBatch = 200
+	handBackMax = 5 * time.Second // a lease ends soon after
 	// attemptsMax is how often a process runs a job that a store cuts short:
 	// about twenty minutes, one lease after the other.
 	attemptsMax = 120
@@ -28,7 +29,8 @@ const (
 
 // Run executes jobs when they are due and drops finished ones when they
 // expire, until ctx is done. It returns nil when the jobs under way have
-// stopped; what they did not finish is done again by the next process.
+// stopped and were handed back; what they did not finish is done again by
+// another process.
 func (s *Service) Run(ctx context.Context) error {
 	var workers sync.WaitGroup
 	defer workers.Wait()
@@ -159,11 +161,15 @@ func (s *Service) work(ctx context.Context, j moraine.Job) {
 		defer s.mu.Unlock()
 		delete(s.running, j.ID)
 	}()
+	ctx, ended := s.cfg.Running(ctx, &j)
 	err := s.rehearsedFailure()
 	defer func() {
+		ended(err)
 		s.suspect(err)
 		if err == nil {
 			s.settled(j.ID)
+		} else {
+			s.setAsked(j.ID, false)
 		}
 	}()
 	switch {
@@ -177,7 +183,8 @@ func (s *Service) work(ctx context.Context, j moraine.Job) {
 	case err == nil:
 		return
 	case ctx.Err() != nil:
-		return // stopped: the lease ends and the job is done again
+		s.handBack(ctx, j.ID)
+		return
 	case errors.Is(err, errLost):
 		s.cfg.Log.WarnContext(ctx, "job was taken over or is gone", "job", j.ID)
 		return
@@ -189,6 +196,26 @@ func (s *Service) work(ctx context.Context, j moraine.Job) {
 	s.cfg.Log.ErrorContext(ctx, "job failed", "job", j.ID, "action", j.Action, "err", err)
 	if err := s.finish(ctx, &j, moraine.Failed, nil); err != nil && !errors.Is(err, errLost) {
 		s.cfg.Log.ErrorContext(ctx, "failed job not recorded", "job", j.ID, "err", err)
+	}
+}
+
+// handBack gives up a job that was stopped, so that another process need not
+// wait for the end of the lease.
+func (s *Service) handBack(ctx context.Context, id moraine.JobID) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), handBackMax)
+	defer cancel()
+	err := s.cfg.Meta.Update(ctx, func(tx meta.Tx) error {
+		j, err := s.held(tx, id)
+		if err != nil {
+			return err
+		}
+		j.LeaseOwner, j.LeaseUntil = "", time.Time{}
+		return tx.Jobs().Save(j)
+	})
+	// Durable: anybody may claim the job. A crash before leaves the lease, which
+	// ends by itself.
+	if err != nil && !errors.Is(err, errLost) {
+		s.cfg.Log.WarnContext(ctx, "job not handed back", "job", id, "err", err)
 	}
 }
 
@@ -309,6 +336,12 @@ func (s *Service) retrieve(ctx context.Context, j *moraine.Job) error {
 		if err := s.quarantined(&extents[touched]); err != nil {
 			return err
 		}
+	}
+	if ready, err := s.restored(ctx, j, extents[:touched]); err != nil || !ready {
+		if err == nil {
+			err = s.postpone(ctx, j)
+		}
+		return err
 	}
 	if err := blob.Verify(ctx, s.cfg.Blobs, extents[:touched], s.renewer(ctx, j.ID)); err != nil {
 		return err

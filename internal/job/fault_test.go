@@ -237,3 +237,48 @@ func TestTakenOver(t *testing.T) {
 		t.Errorf("the job is %s at %v, ended at %v, with %d messages", last.State, last.Completed, first.Completed, len(h.pending(id)))
 	}
 }
+
+// TestHandBack stops a process in the middle of a job: another one takes it at
+// once. If the commit that hands it back is lost, the lease ends by itself.
+func TestHandBack(t *testing.T) {
+	t.Parallel()
+	for _, fault := range []metatest.Fault{"", metatest.Lost, metatest.Kept} {
+		t.Run("commit "+string(fault), func(t *testing.T) {
+			t.Parallel()
+			var rows *metatest.Faults
+			h := newHouse(t, func(c *job.Config) {
+				rows = &metatest.Faults{Store: c.Meta}
+				c.Meta = rows
+			})
+			a := h.upload(pattern(100), "ledger")
+			h.configure(vaultTopic, "ArchiveRetrievalCompleted")
+			id := h.mustInitiate(job.Parameters{Type: "archive-retrieval", ArchiveID: string(a.ID)})
+			gate := &gatedStore{Store: h.blobs, arrived: make(chan struct{}), open: make(chan struct{})}
+			slow := h.config
+			slow.Blobs, slow.Workers = gate, 1
+			ctx, cancel := context.WithCancel(t.Context())
+			stopped := make(chan error)
+			go func() { stopped <- job.New(slow).Run(ctx) }()
+			<-gate.arrived
+			if fault != "" {
+				rows.Fail(fault, 0)
+			}
+			cancel()
+			close(gate.open)
+			if err := <-stopped; err != nil {
+				t.Fatal(err)
+			}
+			if j := h.describe(id); j.State != moraine.InProgress {
+				t.Fatalf("the job is %s", j.State)
+			}
+			if fault == metatest.Lost {
+				h.advance(leaseOver)
+			}
+			next := h.config
+			next.Owner = "two"
+			if j := h.until(job.New(next), id); j.State != moraine.Succeeded || len(h.pending(id)) != 1 {
+				t.Errorf("the job is %s with %d messages", j.State, len(h.pending(id)))
+			}
+		})
+	}
+}

@@ -87,12 +87,37 @@ func (s *Service) findOutput(ctx context.Context, call access.Call, name string,
 		if j.Retrieval != nil {
 			from += j.Retrieval.First
 		}
-		if extents, err = tx.Bodies().Extents(j.Body, from, moraine.PartsMax); err != nil {
+		last := from + out.Last - out.First
+		if extents, err = covering(tx, j.Body, from, last); err != nil {
 			return err
 		}
-		return s.unfaulted(extents, from+out.Last-out.First)
+		return s.unfaulted(extents, last)
 	})
 	return &out, extents, err
+}
+
+// coveringFirst is how many extents are read at first: enough for most ranges.
+const coveringFirst = 4
+
+// covering returns the extents of a body that hold its bytes from first to last,
+// and perhaps some behind them.
+func covering(tx meta.Tx, b moraine.BodyID, first, last int64) ([]moraine.Extent, error) {
+	var all []moraine.Extent
+	for limit := coveringFirst; ; limit *= 4 {
+		more, err := tx.Bodies().Extents(b, first, limit)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, more...)
+		if len(more) < limit {
+			return all, nil
+		}
+		if end := more[limit-1].First + more[limit-1].Size; end <= last {
+			first = end
+			continue
+		}
+		return all, nil
+	}
 }
 
 // unfaulted refuses to serve extents up to the byte last if one has a fault.

@@ -9,6 +9,7 @@
 package job
 
 import (
+	"context"
 	"log/slog"
 	"sync"
 	"time"
@@ -39,6 +40,9 @@ type Config struct {
 	// Suspect is told of blobs whose bytes were found damaged or missing. Zero:
 	// nobody.
 	Suspect func(moraine.BlobID)
+	// Running is told that a job begins to run, and what it returns that the run
+	// is over; the run goes by the context. Zero: nobody.
+	Running func(context.Context, *moraine.Job) (context.Context, func(error))
 	// Finished is told that a job ended and messages about it may have become
 	// due. Zero: nobody.
 	Finished func()
@@ -78,6 +82,7 @@ type Service struct {
 	running map[moraine.JobID]bool
 	// attempts counts, for jobs in progress, how often a store cut them short.
 	attempts map[moraine.JobID]int
+	asked    map[moraine.JobID]bool // for whose bytes this process has asked to be restored
 
 	rehearsal rehearsal
 }
@@ -99,6 +104,9 @@ func New(cfg Config) *Service {
 	if cfg.Suspect == nil {
 		cfg.Suspect = func(moraine.BlobID) {}
 	}
+	if cfg.Running == nil {
+		cfg.Running = func(ctx context.Context, _ *moraine.Job) (context.Context, func(error)) { return ctx, func(error) {} }
+	}
 	if cfg.Finished == nil {
 		cfg.Finished = func() {}
 	}
@@ -111,6 +119,7 @@ func New(cfg Config) *Service {
 	return &Service{
 		cfg: cfg, wake: make(chan struct{}, 1),
 		clock: lease.NewClock(cfg.Now), reading: make(map[moraine.JobID]*reading), running: make(map[moraine.JobID]bool), attempts: make(map[moraine.JobID]int),
+		asked:     make(map[moraine.JobID]bool),
 		rehearsal: rehearsal{delays: cfg.Delays, scarcity: cfg.Scarcity},
 	}
 }

@@ -26,7 +26,7 @@ import (
 // clock that tests move. The engine runs only inside until.
 type house struct {
 	*job.Service
-	t      *testing.T
+	t      testing.TB
 	vaults *vault.Service
 	rows   meta.Store
 	blobs  *damagedStore
@@ -35,7 +35,7 @@ type house struct {
 	clock  *housetest.Clock
 }
 
-func newHouse(t *testing.T, change func(*job.Config)) *house {
+func newHouse(t testing.TB, change func(*job.Config)) *house {
 	t.Helper()
 	clock := housetest.NewClock(time.Date(2024, 11, 5, 8, 0, 0, int(123*time.Millisecond), time.UTC))
 	rows := housetest.RowsAt(t, clock.Now)
@@ -57,15 +57,20 @@ func newHouse(t *testing.T, change func(*job.Config)) *house {
 	if change != nil {
 		change(&h.config)
 	}
-	h.vaults = vault.New(vault.Config{
-		Meta: rows, Blobs: h.blobs, Pending: h.config.Pending, Access: h.config.Access, Now: h.now,
-		InventoryInterval: h.config.InventoryInterval,
-	})
+	h.vaults = h.vaultsOn(h.blobs)
 	h.Service = job.New(h.config)
 	if _, err := h.vaults.CreateVault(t.Context(), h.call, "v"); err != nil {
 		t.Fatal(err)
 	}
 	return h
+}
+
+// vaultsOn is a vault service on other blobs.
+func (h *house) vaultsOn(blobs blob.Store) *vault.Service {
+	return vault.New(vault.Config{
+		Meta: h.rows, Blobs: blobs, Pending: h.config.Pending, Access: h.config.Access, Now: h.now,
+		InventoryInterval: h.config.InventoryInterval,
+	})
 }
 
 func (h *house) now() time.Time { return h.clock.Now() }
@@ -244,34 +249,67 @@ func hashText(h *moraine.TreeHash) string {
 	return h.String()
 }
 
-// TestMultipartRanges retrieves aligned ranges within and across parts.
-func TestMultipartRanges(t *testing.T) {
-	t.Parallel()
-	h := newHouse(t, nil)
-	data := pattern(16<<20 + 1)
-	_, u, err := h.vaults.InitiateMultipartUpload(t.Context(), h.call, "v", "4194304", "")
+// uploadParts uploads data in parts of a size.
+func (h *house) uploadParts(data []byte, part int) moraine.Archive {
+	h.t.Helper()
+	ctx := h.t.Context()
+	_, u, err := h.vaults.InitiateMultipartUpload(ctx, h.call, "v", fmt.Sprint(part), "")
 	if err != nil {
-		t.Fatal(err)
+		h.t.Fatal(err)
 	}
 	tree := func(b []byte) string {
 		hs := treehash.NewHasher()
 		hs.Write(b)
 		return hs.Tree().String()
 	}
-	for first := 0; first < len(data); first += 4 << 20 {
-		piece := data[first:min(first+4<<20, len(data))]
-		_, err := h.vaults.UploadPart(t.Context(), h.call, "v", u.ID, vault.UploadRequest{
+	for first := 0; first < len(data); first += part {
+		piece := data[first:min(first+part, len(data))]
+		_, err := h.vaults.UploadPart(ctx, h.call, "v", u.ID, vault.UploadRequest{
 			ContentLength: int64(len(piece)), TreeHash: tree(piece), CheckSHA256: func([32]byte) error { return nil },
 			ContentRange: fmt.Sprintf("bytes %d-%d/*", first, first+len(piece)-1),
 		}, bytes.NewReader(piece))
 		if err != nil {
-			t.Fatal(err)
+			h.t.Fatal(err)
 		}
 	}
-	_, a, err := h.vaults.CompleteMultipartUpload(t.Context(), h.call, "v", u.ID, fmt.Sprint(len(data)), tree(data))
+	_, a, err := h.vaults.CompleteMultipartUpload(ctx, h.call, "v", u.ID, fmt.Sprint(len(data)), tree(data))
 	if err != nil {
-		t.Fatal(err)
+		h.t.Fatal(err)
 	}
+	return a
+}
+
+// TestOutputOfManyParts reads ranges of the output, over one part and over more
+// than are looked up at a time, of a retrieval that begins within the archive.
+func TestOutputOfManyParts(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t, nil)
+	const mib = 1 << 20
+	data := pattern(23*mib + 7)
+	a := h.uploadParts(data, mib)
+	for span, want := range map[string][]byte{"": data, fmt.Sprintf("%d-%d", 2*mib, 22*mib-1): data[2*mib : 22*mib]} {
+		id := h.mustInitiate(job.Parameters{Type: "archive-retrieval", ArchiveID: string(a.ID), RetrievalByteRange: span})
+		if j := h.until(h.Service, id); j.State != moraine.Succeeded {
+			t.Fatal(j.State)
+		}
+		n := len(want)
+		for _, r := range [][2]int{
+			{0, n}, {0, 1}, {n - 1, n}, {mib - 1, mib + 1}, {mib, 2 * mib}, {0, 4 * mib}, {0, 4*mib + 1}, {5, 6*mib + 5},
+			{mib, 20 * mib}, {3*mib + 1, 19*mib - 1}, {n - 5*mib, n},
+		} {
+			if _, got := h.output(id, fmt.Sprintf("bytes=%d-%d", r[0], r[1]-1)); !bytes.Equal(got, want[r[0]:r[1]]) {
+				t.Errorf("bytes %d to %d of %d are %d others", r[0], r[1], n, len(got))
+			}
+		}
+	}
+}
+
+// TestMultipartRanges retrieves aligned ranges within and across parts.
+func TestMultipartRanges(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t, nil)
+	data := pattern(16<<20 + 1)
+	a := h.uploadParts(data, 4<<20)
 	for span, want := range map[string]string{ // vectors of §6.4
 		"0-8388607":         "9667d13cb369c957b43af629ca35f40c4623d03173cb91743c763b71c4a73dcc",
 		"0-16777215":        "3c4fc6a54962f7a70ebcb84e35bce5220e6bd47b1cd11c89c6f55c873f65d499",

@@ -126,7 +126,8 @@ func (p *spool) close(ctx context.Context, err error) {
 // keepPiece stores a piece of a document.
 func (s *Service) keepPiece(ctx context.Context, id moraine.BlobID, piece []byte, first int64) (moraine.Extent, error) {
 	size := int64(len(piece))
-	ref, err := s.cfg.Blobs.Put(ctx, id, bytes.NewReader(piece), size)
+	// An inventory is read when its job has ended, and not restored first.
+	ref, err := s.cfg.Blobs.Put(blob.Warm(ctx), id, bytes.NewReader(piece), size)
 	if err != nil {
 		return moraine.Extent{}, err
 	}

@@ -1,16 +1,16 @@
-// Package mend is the service that sees to it that every blob has all its
-// copies: it makes those that are missing or were found damaged, and changes the
-// rows that name them.
+// Package mend makes copies of blobs and changes the rows that name them, for two
+// reasons. Service sees to it that every blob has all its copies: it makes those
+// that are missing or were found damaged. Compaction empties the files of which
+// deleted blobs take up the most, by copying what is left in them.
 //
 // It knows when to look, what is urgent, how fast to go and when to try again;
-// what is still to do is in the rows, so it may be stopped anywhere. It must not
-// know how a reference names copies nor where they are: that is for the store,
-// a blob.Mender, to say.
+// what is still to do is in the rows and the store, so it may be stopped anywhere.
+// It must not know how a reference names copies nor where they are: that is for
+// the store, a blob.Mender and blob.Compactor, to say.
 package mend
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"sync"
 	"time"
@@ -49,8 +49,9 @@ type Config struct {
 
 // Service makes copies. Its methods may be called at the same time.
 type Service struct {
-	cfg  Config
-	wake chan struct{} // holds one token when there is something new to do
+	cfg   Config
+	mover mover
+	wake  chan struct{} // holds one token when there is something new to do
 
 	mu     sync.Mutex             // guards the rest
 	hints  map[moraine.BlobID]int // blobs to look at soon, and how often that failed
@@ -75,7 +76,8 @@ func New(cfg Config) *Service {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Service{cfg: cfg, wake: make(chan struct{}, 1), hints: map[moraine.BlobID]int{}}
+	m := mover{rows: cfg.Meta, blobs: cfg.Blobs, grace: cfg.Grace, now: cfg.Now, log: cfg.Log}
+	return &Service{cfg: cfg, mover: m, wake: make(chan struct{}, 1), hints: map[moraine.BlobID]int{}}
 }
 
 func (s *Service) now() time.Time { return s.cfg.Now().UTC().Truncate(time.Millisecond) }
@@ -104,48 +106,14 @@ func (s *Service) MendBlob(ctx context.Context, i blob.Info) (blob.Mended, error
 	if err != nil || m.Ref == i.Ref {
 		return m, err
 	}
-	moved, err := s.move(ctx, i, m)
-	if err != nil {
-		// The row may have been moved: the new copies must stay. If it was not,
-		// they are surplus, and the blob is mended again.
+	moved, err := s.mover.settle(ctx, i, m, always)
+	switch {
+	case err != nil:
 		return blob.Mended{}, err
-	}
-	if moved {
+	case moved:
 		return m, nil
-	}
-	for _, ref := range m.Made {
-		if err := s.cfg.Blobs.Delete(context.WithoutCancel(ctx), ref); err != nil {
-			s.cfg.Log.WarnContext(ctx, "a copy that came too late keeps its space", "blob", i.ID.String(), "ref", string(ref), "err", err)
-		}
 	}
 	return blob.Mended{Ref: i.Ref}, nil
 }
 
-// move changes the row of a blob, if it is still as it was when the copies were
-// made, and leaves the copies that were replaced to the sweep. What was made is
-// recorded also when the process is being stopped.
-func (s *Service) move(ctx context.Context, i blob.Info, m blob.Mended) (moved bool, err error) {
-	now := s.now()
-	err = s.cfg.Meta.Update(context.WithoutCancel(ctx), func(tx meta.Tx) error {
-		moved = false
-		_, e, err := tx.Bodies().ByBlob(i.ID)
-		if errors.Is(err, meta.ErrNotFound) || err == nil && e.Ref != i.Ref {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		for _, ref := range m.Drop {
-			g := moraine.Garbage{Blob: moraine.NewBlobID(now), Ref: ref, Size: i.Size, Since: now.Add(s.cfg.Grace)}
-			if err := tx.Sweeps().Discard(g); err != nil {
-				return err
-			}
-		}
-		moved = true
-		return tx.Bodies().Move(i.ID, m.Ref)
-	})
-	// Durable now: the row names good copies, and those it named before are
-	// garbage with a date. A crash before the commit leaves the row as it was,
-	// with the good copy it had, and the new ones as surplus.
-	return moved && err == nil, err
-}
+func always(moraine.Extent) bool { return true }

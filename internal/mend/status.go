@@ -100,16 +100,21 @@ func (s *Service) lost(n int64) {
 // errorMax bounds the text of an error that is kept, in bytes.
 const errorMax = 512
 
+// shortened is the text of an error.
+func shortened(err error) string {
+	text := err.Error()
+	return strings.ToValidUTF8(text[:min(len(text), errorMax)], "")
+}
+
 // failed notes a failure that time may cure.
 func (s *Service) failed(ctx context.Context, err error, pause time.Duration) {
 	if errors.Is(err, errLeft) {
 		return // what failed has been noted, each for itself
 	}
 	s.cfg.Log.WarnContext(ctx, "copies cannot be made now", "err", err, "pause", pause)
-	text := err.Error()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.status.Error = strings.ToValidUTF8(text[:min(len(text), errorMax)], "")
+	s.status.Error = shortened(err)
 	s.status.At = s.now()
 }
 

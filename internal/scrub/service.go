@@ -37,6 +37,10 @@ type Config struct {
 	// Found hears of what is news, once it is durable. A crash before that is
 	// all that keeps it from hearing. Zero: nobody.
 	Found func(context.Context, []Finding)
+	// Topic is the ARN of the topic that gets a message about each blob that is found
+	// damaged, or was made anew, up to 100 in a pass, and Source the resource that
+	// the messages are from. Zero: there are no messages.
+	Topic, Source string
 }
 
 // Finding is something wrong with a blob, or no longer wrong.
@@ -72,6 +76,7 @@ type Service struct {
 
 	mu     sync.Mutex
 	broken error // why the pass under way rests; guarded by mu
+	told   int   // messages since the pass began; guarded by mu
 }
 
 // New assembles a Service and touches nothing.
@@ -275,6 +280,7 @@ func (s *Service) begin(ctx context.Context) error {
 			return err
 		}
 		state.Started, state.Cursor, state.Tally = s.time(), moraine.BlobID{}, moraine.Tally{}
+		s.noticesAgain()
 		return tx.Scrub().Save(state)
 	})
 }
@@ -342,7 +348,8 @@ func (s *Service) batch(ctx context.Context, buf []byte, held *lease.Held) (done
 // lease.
 func (s *Service) keep(ctx context.Context, verdicts []verdict, held *lease.Held, change func(*moraine.ScrubState)) error {
 	var news []Finding
-	err := s.cfg.Meta.Update(ctx, func(tx meta.Tx) error {
+	told, room := 0, s.noticesLeft()
+	err := s.cfg.Meta.Update(ctx, func(tx meta.Tx) (err error) {
 		news = news[:0]
 		if change != nil {
 			if err := held.Check(tx); err != nil {
@@ -358,8 +365,10 @@ func (s *Service) keep(ctx context.Context, verdicts []verdict, held *lease.Held
 				news = append(news, *f)
 			}
 		}
-		if change == nil {
-			return nil
+		// Durable with the commit: the findings, their messages, and how far the pass
+		// has come. A crash before loses all of it, and the batch is read again.
+		if told, err = s.tell(tx, news, room); err != nil || change == nil {
+			return err
 		}
 		state, err := tx.Scrub().State()
 		if err != nil {
@@ -371,6 +380,7 @@ func (s *Service) keep(ctx context.Context, verdicts []verdict, held *lease.Held
 	if err != nil {
 		return err
 	}
+	s.noticed(told)
 	if len(news) > 0 {
 		s.cfg.Found(ctx, news)
 	}

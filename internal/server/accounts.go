@@ -8,12 +8,13 @@ import (
 
 	"moraine"
 	"moraine/internal/account"
-	"moraine/internal/meta/sqlmeta"
+	"moraine/internal/config"
 )
 
 // Offline is a data directory that no server is using.
 type Offline struct {
 	Data      string
+	Meta      config.Meta  // where its rows are, if not in it
 	MasterKey string       // file with the master keys; "" for that of the directory
 	Log       *slog.Logger // zero: discard
 }
@@ -43,7 +44,7 @@ func (o Offline) accounts(ctx context.Context, fn func(*account.Service) error) 
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	d, err := openExisting(o.Data)
+	d, err := openExisting(o.Data, o.Meta)
 	if err != nil {
 		return err
 	}
@@ -52,9 +53,9 @@ func (o Offline) accounts(ctx context.Context, fn func(*account.Service) error) 
 	if err != nil {
 		return err
 	}
-	rows, err := sqlmeta.Open(ctx, sqlmeta.Config{Path: d.path(rowsFile), Log: o.Log})
+	rows, err := d.openRows(ctx, o.Log, nil)
 	if err != nil {
-		return fmt.Errorf("open %s: %w", d.path(rowsFile), err)
+		return err
 	}
 	defer func() { err = errors.Join(err, rows.Close()) }()
 	keyring, warnings, err := d.settleMaster(ctx, rows, o.MasterKey)

@@ -25,7 +25,7 @@ func (d *data) openAudit(cfg config.Config, opts Options) (*audit.Log, error) {
 	c := audit.Config{
 		FS: d.fsys, Dir: d.path(auditDir), Region: string(cfg.Region), FailOpen: !cfg.Audit.FailClosed,
 		DataEvents: cfg.Audit.DataEvents, Reserve: cfg.Audit.Reserve, Retention: cfg.Audit.Retention,
-		Free: func() (int64, error) { return disk.Free(d.dir) }, Now: opts.Now, Log: opts.Log,
+		Free: d.free, Now: opts.Now, Log: opts.Log,
 	}
 	switch cfg.Audit.Sync {
 	case config.SyncAll:

@@ -55,7 +55,7 @@ func (d *data) recordChanges(cfg config.Config, id identity, log *audit.Log, com
 
 func (d *data) readLastStart(keyring *seal.Keyring) (lastStart, error) {
 	var s lastStart
-	text, err := readSmall(d.path(settingsFile))
+	text, err := d.place.readSmall(d.path(settingsFile))
 	if err != nil {
 		return s, err
 	}

@@ -111,7 +111,7 @@ func operateClock(
 	stopped func(*data, *clock.Clock) (adminapi.ClockReply, error),
 ) (reply adminapi.ClockReply, err error) {
 	opts.fill()
-	d, err := openExisting(cfg.Data)
+	d, err := openExisting(cfg.Data, cfg.Meta)
 	var used *inUseError
 	if errors.As(err, &used) {
 		// Who answers is who has the directory: two servers of one machine see the

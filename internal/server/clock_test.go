@@ -289,6 +289,10 @@ func TestClockJump(t *testing.T) {
 			t.Errorf("neither log nor health say %q", want)
 		}
 	}
+	ready, want := m.eventually(t, "/readyz", http.StatusServiceUnavailable), "\nclock: the system clock jumped to 2028-04-17T12:00:00Z"
+	if !strings.Contains(ready, want) {
+		t.Errorf("/readyz does not say %q: %s", want, ready)
+	}
 	for _, want := range []string{
 		"moraine_clock_pending_jump_seconds 3.456e+07", "moraine_clock_skew_seconds 3.456e+07", `moraine_clock_jumps_total{kind="held"} 1`,
 		fmt.Sprintf("moraine_clock_seconds %g\n", float64(before.Unix())),

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
-	"os"
 	"path/filepath"
 	"time"
 
@@ -33,40 +32,21 @@ const (
 	modeFile        = "mode"
 	clockFile       = "clock"
 	rowsFile        = "meta.db"
+	databaseFile    = "database"
 	packsDir        = "packs"
 )
 
 // data is a data directory that this process has to itself.
 type data struct {
-	dir  string // absolute
-	fsys *disk.OS
-	lock *disk.FileLock
-	used bool // there were rows when it was opened
-}
-
-// openData makes the directory if need be, locks it and looks whether its
-// parts are all there.
-func openData(dir string) (*data, error) {
-	abs, err := filepath.Abs(dir)
-	if err != nil {
-		return nil, fmt.Errorf("data directory %s: %w", dir, err)
-	}
-	d := &data{dir: abs, fsys: disk.NewOS()}
-	if err := disk.MkdirAll(d.fsys, abs); err != nil {
-		return nil, fmt.Errorf("the data directory cannot be made: %w", err)
-	}
-	d.lock, err = disk.Lock(d.path(lockFile))
-	var held *disk.LockedError
-	if errors.As(err, &held) {
-		return nil, &inUseError{dir: abs, holder: held.Holder}
-	}
-	if err != nil {
-		return nil, fmt.Errorf("the data directory cannot be locked: %w", err)
-	}
-	if err := d.inspect(); err != nil {
-		return nil, errors.Join(err, d.Close())
-	}
-	return d, nil
+	dir   string // absolute
+	place Place
+	fsys  fileSystem
+	lock  held
+	rows  config.Meta // where the rows are, if not in it
+	used  bool        // there were rows when it was opened
+	// shared is set if rows and bytes are where other servers have them too.
+	shared   bool
+	testMode bool
 }
 
 // inUseError says that another process has the directory.
@@ -76,23 +56,20 @@ func (e *inUseError) Error() string {
 	return fmt.Sprintf("the data directory %s is in use by %s; stop that one first, or name another directory", e.dir, e.holder)
 }
 
-// openExisting is openData for a directory that must hold rows.
-func openExisting(dir string) (*data, error) {
-	if _, err := os.Stat(filepath.Join(dir, rowsFile)); err != nil {
-		return nil, fmt.Errorf("%s is not a data directory in use: %w", dir, err)
-	}
-	return openData(dir)
+// openExisting opens a directory of this machine that must hold rows, or say
+// where they are.
+func openExisting(dir string, rows config.Meta) (*data, error) {
+	return Place{}.openExisting(dir, rows)
 }
 
 // inspect refuses a directory of which a part was lost. With rows but no packs
 // every archive would be damaged; with packs but no rows every archive would
 // be taken for what a crash left behind, and deleted.
 func (d *data) inspect() error {
-	_, err := os.Stat(d.path(rowsFile))
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("look for rows: %w", err)
+	place, err := d.findRows()
+	if err != nil {
+		return err
 	}
-	d.used = err == nil
 	packs, err := d.packs()
 	switch {
 	case err != nil && !errors.Is(err, fs.ErrNotExist):
@@ -101,9 +78,9 @@ func (d *data) inspect() error {
 		if r, found, err := d.readRecord(); err != nil || found && r.stores[mirror.Second] != "" {
 			return err // whether the mirror can stand in is for settleStorage to say
 		}
-		return fmt.Errorf("%s has %s but %s is missing; restore both from the same backup", d.dir, rowsFile, packsDir)
+		return fmt.Errorf("%s has %s but %s is missing; restore both from the same backup", d.dir, place, packsDir)
 	case !d.used && packs:
-		return fmt.Errorf("%s holds packs but %s is missing, so every archive would be taken for an orphan and deleted; restore both from the same backup", d.dir, rowsFile)
+		return fmt.Errorf("%s holds packs but %s is missing, so every archive would be taken for an orphan and deleted; restore both from the same backup", d.dir, place)
 	}
 	// The directory for packs is durable before there are rows, so that a crash
 	// here does not look like a loss.
@@ -120,6 +97,12 @@ func (d *data) packs() (bool, error) {
 }
 
 func (d *data) path(name string) string { return filepath.Join(d.dir, name) }
+
+// free is the number of bytes that may still be written.
+func (d *data) free() (int64, error) {
+	n, _, err := d.place.space(d.dir)
+	return n, err
+}
 
 // Close gives the directory up.
 func (d *data) Close() error { return d.lock.Close() }
@@ -150,42 +133,54 @@ func (d *data) openStores(ctx context.Context, log *slog.Logger, now func() time
 	if hash, err := sha256x.Chosen(); err != nil {
 		log.WarnContext(ctx, "fast hashing failed its test and is off; is the processor sound?", "hash", hash, "err", err)
 	}
-	rows, err := sqlmeta.Open(ctx, sqlmeta.Config{Path: d.path(rowsFile), Log: log, Now: now})
+	_, _, bucket := config.ParseBucket(want.blobs)
+	d.shared = d.rows.On() && bucket
+	if d.shared && want.mirror != "" {
+		return nil, errors.New("storage.mirror is for a server that has its bytes to itself: where several share a bucket, have the store of the bucket keep copies")
+	}
+	rows, err := d.openRows(ctx, log, now)
 	if err != nil {
-		return nil, fmt.Errorf("open %s: %w", d.path(rowsFile), err)
+		return nil, err
 	}
 	// The name of the rows is durable before there are packs: packs without
 	// rows are refused as a loss.
 	if err := d.fsys.SyncDir(d.dir); err != nil {
 		return nil, errors.Join(err, rows.Close())
 	}
-	st, err := d.settleStorage(ctx, rows, want)
+	st, err := d.settleStorage(ctx, rows, want, log)
 	if err != nil {
 		return nil, errors.Join(err, rows.Close())
 	}
-	s := &stores{rows: rows, storage: st, pacer: mend.NewPacer(want.rate), alone: true} // for the directory is locked
+	s := &stores{rows: rows, storage: st, pacer: mend.NewPacer(want.rate), alone: !d.shared}
 	if s.copies, err = d.openBlobs(st, want, s.pacer, log); err != nil {
 		return nil, errors.Join(err, st.Close(), rows.Close())
 	}
 	// Without keys it opens what is not encrypted.
-	s.blobs = crypt.New(reserving{s.copies, roomIn(d.dir)}, nil)
+	s.blobs = crypt.New(reserving{s.copies, roomIn(d), st.buckets[mirror.Primary] != nil, want.tracer}, nil)
 	return s, nil
 }
 
-// openBlobs opens the directories of blobs.
+// openBlobs opens the directories of blobs, and joins them and the buckets.
 func (d *data) openBlobs(st *storage, want storageWanted, pacer *mend.Pacer, log *slog.Logger) (*mirror.Store, error) {
-	primary, err := pack.Open(pack.Config{Dir: d.path(packsDir), FS: d.fsys, Log: log})
-	if err != nil {
-		return nil, fmt.Errorf("open %s: %w", d.path(packsDir), err)
-	}
-	cfg := mirror.Config{Primary: reservingPacks{primary, roomIn(d.dir)}, Rebuilding: st.rebuilding(), Pace: pacer.Wait, Log: log}
+	cfg := mirror.Config{Rebuilding: st.rebuilding(), Pace: pacer.Wait, Log: log}
 	if want.ack == config.AckOne {
 		cfg.Ack = mirror.One
 	}
-	if st.mirror != "" {
+	if bucket := st.buckets[mirror.Primary]; bucket != nil {
+		cfg.Primary = bucket
+	} else {
+		primary, err := pack.Open(pack.Config{Dir: d.path(packsDir), FS: d.fsys, Log: log})
+		if err != nil {
+			return nil, errors.Join(fmt.Errorf("open %s: %w", d.path(packsDir), err), st.buckets.Close())
+		}
+		cfg.Primary = reservingPacks{primary, roomIn(d)}
+	}
+	if bucket := st.buckets[mirror.Second]; bucket != nil {
+		cfg.Second = bucket
+	} else if st.mirror != "" {
 		second, err := pack.Open(pack.Config{Dir: st.mirror, FS: d.fsys, Log: log.With("store", mirror.Second)})
 		if err != nil {
-			return nil, errors.Join(fmt.Errorf("open %s: %w", st.mirror, err), primary.Close())
+			return nil, errors.Join(fmt.Errorf("open %s: %w", st.mirror, err), cfg.Primary.Close())
 		}
 		cfg.Second = second
 	}

@@ -16,7 +16,6 @@ import (
 	"moraine/internal/blobkeys"
 	"moraine/internal/config"
 	"moraine/internal/meta"
-	"moraine/internal/meta/sqlmeta"
 )
 
 // openKeys assembles the service of the keys of encrypted archives from the
@@ -170,7 +169,7 @@ func operateKeys(
 	change func(*blobkeys.Service, *audit.Log) error,
 ) (reply adminapi.EncryptionReply, err error) {
 	opts.fill()
-	d, err := openExisting(cfg.Data)
+	d, err := openExisting(cfg.Data, cfg.Meta)
 	var used *inUseError
 	if errors.As(err, &used) {
 		client, _, err := findRunning(ctx, cfg, used)
@@ -183,9 +182,9 @@ func operateKeys(
 		return reply, err
 	}
 	defer func() { err = errors.Join(err, d.Close()) }()
-	rows, err := sqlmeta.Open(ctx, sqlmeta.Config{Path: d.path(rowsFile), Log: opts.Log})
+	rows, err := d.openRows(ctx, opts.Log, nil)
 	if err != nil {
-		return reply, fmt.Errorf("open %s: %w", d.path(rowsFile), err)
+		return reply, err
 	}
 	defer func() { err = errors.Join(err, rows.Close()) }()
 	s, err := d.openKeys(ctx, cfg.Encryption, rows, nil, opts.Now, opts.Log)

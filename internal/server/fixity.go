@@ -53,7 +53,7 @@ func (d *fixityDesk) private() (*fixity.Key, error) {
 // fixityKey reads the key that signs reports. If there is none it makes one,
 // which is durable before anything is signed with it.
 func (d *data) fixityKey() (*fixity.Key, error) {
-	text, err := readSmall(d.path(fixityKeyFile))
+	text, err := d.place.readSmall(d.path(fixityKeyFile))
 	if err == nil {
 		key, err := fixity.ParseKey(text)
 		if err != nil {

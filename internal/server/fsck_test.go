@@ -17,6 +17,7 @@ import (
 
 	"moraine"
 	"moraine/internal/blob/pack"
+	"moraine/internal/config"
 	"moraine/internal/meta"
 	"moraine/internal/meta/sqlmeta"
 	"moraine/internal/server"
@@ -28,8 +29,15 @@ import (
 func stocked(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
-	r := start(t, settings(t, dir))
-	k := key(t, dir)
+	stock(t, settings(t, dir))
+	return dir
+}
+
+// stock uploads those archives to a server with the given settings.
+func stock(t *testing.T, cfg config.Config) {
+	t.Helper()
+	r := start(t, cfg)
+	k := key(t, cfg.Data)
 	resp, err := r.call(t, k, http.MethodPut, "/-/vaults/v", emptyHash, nil, nil)
 	mustAnswer(t, resp, err, http.StatusCreated)
 	for _, size := range []int{1000, 3<<20 + 1} {
@@ -44,7 +52,6 @@ func stocked(t *testing.T) string {
 		mustAnswer(t, resp, err, http.StatusCreated)
 	}
 	r.stop(t)
-	return dir
 }
 
 // fsck checks a directory and returns the counts and the findings.

@@ -22,9 +22,6 @@ import (
 // profile is the section of the credentials file that holds the root identity.
 const profile = "moraine"
 
-// credentialsMax bounds what is read of a small file of the data directory.
-const credentialsMax = 64 << 10
-
 // identity is the root identity of a server and where it came from.
 type identity struct {
 	root     account.Root
@@ -61,7 +58,7 @@ func (d *data) settleMaster(ctx context.Context, rows meta.Store, given string) 
 	if path == "" {
 		path = d.path(masterKeyFile)
 	}
-	text, err := readSmall(path)
+	text, err := d.place.readSmall(path)
 	if errors.Is(err, fs.ErrNotExist) && given == "" {
 		// With secrets in the rows a new key would only hide the loss of the old.
 		sealed, lookErr := account.Sealed(ctx, rows)
@@ -90,7 +87,7 @@ func (d *data) settleMaster(ctx context.Context, rows meta.Store, given string) 
 // settleAccount returns the account the directory belongs to, which is decided
 // once.
 func (d *data) settleAccount(given moraine.AccountID, fresh account.Root) (moraine.AccountID, error) {
-	text, err := readSmall(d.path(accountFile))
+	text, err := d.place.readSmall(d.path(accountFile))
 	kept := moraine.AccountID(strings.TrimSpace(string(text)))
 	switch {
 	case err == nil && given != "" && given != kept:
@@ -114,7 +111,7 @@ func (d *data) settleAccount(given moraine.AccountID, fresh account.Root) (morai
 // settleKey returns the key of the credentials file, made if there is none.
 func (d *data) settleKey(owner moraine.AccountID, fresh account.Root) (string, sigv4.Secret, []string, error) {
 	path := d.path(credentialsFile)
-	text, err := readSmall(path)
+	text, err := d.place.readSmall(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return fresh.KeyID, fresh.Secret, nil, d.write(credentialsFile, formatCredentials(owner, fresh))
 	}
@@ -173,23 +170,11 @@ func parseCredentials(text []byte) (keyID string, secret sigv4.Secret, err error
 	return keyID, secret, nil
 }
 
-// readSmall reads a file that is small or not ours.
-func readSmall(path string) ([]byte, error) {
-	info, err := os.Stat(path)
-	if err != nil {
-		return nil, err
-	}
-	if info.Size() > credentialsMax {
-		return nil, fmt.Errorf("%s has %d bytes, at most %d are expected", path, info.Size(), credentialsMax)
-	}
-	return os.ReadFile(path)
-}
-
 // ReadKey returns the root key that the credentials file of a data directory
 // holds. A server may be using the directory.
 func ReadKey(dir string) (sigv4.Key, error) {
 	path := filepath.Join(dir, credentialsFile)
-	text, err := readSmall(path)
+	text, err := Place{}.readSmall(path)
 	if err != nil {
 		return sigv4.Key{}, err
 	}

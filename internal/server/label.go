@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"moraine/internal/blob/mirror"
+	"moraine/internal/blob/s3"
 	"moraine/internal/disk"
 )
 
@@ -146,14 +147,15 @@ func fields(text, magic string) ([]field, error) {
 	return all, nil
 }
 
-// blobDir is a directory of blobs as it was found.
+// blobDir is a directory, or a bucket, of blobs as it was found.
 type blobDir struct {
 	path    string
 	role    string // that it shall have
 	present bool
-	label   *label // nil if it says nothing
-	stocked bool   // there are files with blobs in it
-	other   bool   // there is something in it, known or not
+	label   *label    // nil if it says nothing
+	bucket  *s3.Store // of a bucket; nil for a directory
+	stocked bool      // there are files with blobs in it
+	other   bool      // there is something in it, known or not
 }
 
 // lookAt looks into a directory of blobs and changes nothing.
@@ -174,7 +176,7 @@ func (d *data) lookAt(path, role string) (blobDir, error) {
 		return b, fmt.Errorf("look into %s: %w", path, err)
 	}
 	b.present = true
-	text, err := readSmall(filepath.Join(path, identityFile))
+	text, err := d.place.readSmall(filepath.Join(path, identityFile))
 	switch {
 	case err == nil:
 		l, err := parseLabel(string(text))
@@ -232,7 +234,7 @@ func (d *data) stick(path string, l label) error {
 // readRecord reads what belongs to the data directory; found is false if it was
 // never written.
 func (d *data) readRecord() (r record, found bool, err error) {
-	text, err := readSmall(d.path(storageFile))
+	text, err := d.place.readSmall(d.path(storageFile))
 	if errors.Is(err, fs.ErrNotExist) {
 		return record{stores: map[string]string{}, rebuilding: map[string]bool{}}, false, nil
 	}

@@ -33,7 +33,7 @@ func openMaster(ctx context.Context, m *config.Master, name string) (blobkeys.Ma
 	case m.VaultAddr != "":
 		return openTransit(m, name)
 	}
-	text, err := readSmall(m.KeyFile)
+	text, err := Place{}.readSmall(m.KeyFile)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("%s.key_file: %w; restore it from where you keep copies of it, or if nothing is encrypted yet make it with moraine encryption new-key", name, err)
 	}
@@ -52,7 +52,7 @@ func openMaster(ctx context.Context, m *config.Master, name string) (blobkeys.Ma
 func openTransit(m *config.Master, name string) (blobkeys.Master, error) {
 	transport := &http.Transport{Proxy: http.ProxyFromEnvironment, DisableKeepAlives: true, ForceAttemptHTTP2: true}
 	if m.VaultCAFile != "" {
-		text, err := readSmall(m.VaultCAFile)
+		text, err := Place{}.readSmall(m.VaultCAFile)
 		if err != nil {
 			return nil, fmt.Errorf("%s.vault_ca_file: %w", name, err)
 		}
@@ -66,7 +66,7 @@ func openTransit(m *config.Master, name string) (blobkeys.Master, error) {
 	return transit.New(transit.Config{
 		Address: m.VaultAddr, Mount: mount, Key: key, Namespace: m.VaultNamespace,
 		Token: func() (string, error) {
-			text, err := readSmall(m.VaultTokenFile)
+			text, err := Place{}.readSmall(m.VaultTokenFile)
 			return strings.TrimSpace(string(text)), err
 		},
 		Client: &http.Client{

@@ -153,7 +153,7 @@ func (w *twins) dir(role string) string {
 func (w *twins) fsck() (server.FsckResult, string) {
 	w.t.Helper()
 	var out strings.Builder
-	res, err := server.Fsck{Data: w.cfg.Data, Mirror: w.cfg.Storage.Mirror, Encryption: w.cfg.Encryption, Out: &out}.Run(w.t.Context())
+	res, err := server.Fsck{Data: w.cfg.Data, Blobs: w.cfg.Storage.Blobs, Bucket: w.cfg.Storage.Bucket, Mirror: w.cfg.Storage.Mirror, Encryption: w.cfg.Encryption, Out: &out}.Run(w.t.Context())
 	if err != nil {
 		w.t.Fatalf("%v\n%s", err, &out)
 	}
@@ -566,7 +566,7 @@ func testFsckUsesSurplus(w *twins) {
 		t.Errorf("fsck: %+v\n%s", res, out)
 	}
 	var out strings.Builder
-	res, err := server.Fsck{Data: w.cfg.Data, Mirror: w.cfg.Storage.Mirror, Encryption: w.cfg.Encryption, Rebuild: true, Out: &out}.Run(t.Context())
+	res, err := server.Fsck{Data: w.cfg.Data, Blobs: w.cfg.Storage.Blobs, Bucket: w.cfg.Storage.Bucket, Mirror: w.cfg.Storage.Mirror, Encryption: w.cfg.Encryption, Rebuild: true, Out: &out}.Run(t.Context())
 	if err != nil || !res.Clean() || res.CopiesMissing != 0 || res.Surplus != 0 || res.Extents != 4 {
 		t.Errorf("fsck with rebuild: %+v, %v\n%s", res, err, &out)
 	}

@@ -16,9 +16,9 @@ import (
 	"moraine/internal/adminapi"
 	"moraine/internal/blob/crypt"
 	"moraine/internal/blob/mirror"
+	"moraine/internal/blob/s3"
 	"moraine/internal/config"
 	"moraine/internal/meta"
-	"moraine/internal/meta/sqlmeta"
 )
 
 // The directories of blobs that Options.Rebuild names.
@@ -64,7 +64,7 @@ func (r *MirrorReport) Whole() bool {
 // MirrorStatus asks the server that has the data directory through its admin
 // listener or, if none has it, the rows.
 func MirrorStatus(ctx context.Context, cfg config.Config, log *slog.Logger) (r MirrorReport, err error) {
-	d, err := openExisting(cfg.Data)
+	d, err := openExisting(cfg.Data, cfg.Meta)
 	var inUse *inUseError
 	if errors.As(err, &inUse) {
 		return askMirror(ctx, cfg)
@@ -73,7 +73,7 @@ func MirrorStatus(ctx context.Context, cfg config.Config, log *slog.Logger) (r M
 		return r, err
 	}
 	defer func() { err = errors.Join(err, d.Close()) }()
-	return d.mirrorReport(ctx, cfg.Storage.Mirror, log)
+	return d.mirrorReport(ctx, wanted(cfg.Storage, ""), log)
 }
 
 // Bounds of a question to the admin listener.
@@ -134,7 +134,7 @@ func reportOf(m adminapi.Mirror) MirrorReport {
 }
 
 // mirrorReport reads what the rows say, and looks at the directories.
-func (d *data) mirrorReport(ctx context.Context, mirrorDir string, log *slog.Logger) (r MirrorReport, err error) {
+func (d *data) mirrorReport(ctx context.Context, want storageWanted, log *slog.Logger) (r MirrorReport, err error) {
 	rec, _, err := d.readRecord()
 	if err != nil {
 		return r, err
@@ -142,10 +142,19 @@ func (d *data) mirrorReport(ctx context.Context, mirrorDir string, log *slog.Log
 	if rec.stores[mirror.Second] == "" {
 		return r, fmt.Errorf("%s has no second copy", d.dir)
 	}
-	paths := [...]string{d.path(packsDir), mirrorDir}
+	want.check = true
+	buckets, _, err := openBuckets(ctx, want, log)
+	if err != nil {
+		return r, err
+	}
+	defer func() { err = errors.Join(err, buckets.Close()) }()
+	paths := [...]string{d.path(packsDir), want.mirror}
+	if buckets[mirror.Primary] != nil {
+		paths[0] = want.blobs
+	}
 	for i, role := range roles {
 		p := MirrorPlace{Name: role}
-		p.State, p.Well = d.stateOf(&rec, role, paths[i])
+		p.State, p.Well = d.stateOf(ctx, &rec, role, paths[i], buckets[role])
 		r.Places = append(r.Places, p)
 	}
 	err = d.eachRow(ctx, log, func(e moraine.Extent) {
@@ -163,14 +172,16 @@ func (d *data) mirrorReport(ctx context.Context, mirrorDir string, log *slog.Log
 	return r, err
 }
 
-// stateOf says in words how a directory of blobs is.
-func (d *data) stateOf(rec *record, role, path string) (state string, well bool) {
+// stateOf says in words how a directory or a bucket of blobs is.
+func (d *data) stateOf(ctx context.Context, rec *record, role, path string, bucket *s3.Store) (state string, well bool) {
 	if path == "" {
 		return "not named: storage.mirror is not set", false
 	}
-	path, err := filepath.Abs(path)
 	var b blobDir
-	if err == nil {
+	var err error
+	if bucket != nil {
+		b, err = lookAtBucket(ctx, bucket, path, role)
+	} else if path, err = filepath.Abs(path); err == nil {
 		b, err = d.lookAt(path, role)
 	}
 	if err == nil {
@@ -190,9 +201,9 @@ const rowBatch = 1000
 
 // eachRow calls fn for each extent in the rows of a directory.
 func (d *data) eachRow(ctx context.Context, log *slog.Logger, fn func(moraine.Extent)) (err error) {
-	rows, err := sqlmeta.Open(ctx, sqlmeta.Config{Path: d.path(rowsFile), Log: log})
+	rows, err := d.openRows(ctx, log, nil)
 	if err != nil {
-		return fmt.Errorf("open %s: %w", d.path(rowsFile), err)
+		return err
 	}
 	defer func() { err = errors.Join(err, rows.Close()) }()
 	for after := (moraine.BlobID{}); ; {
@@ -217,7 +228,7 @@ func (o Offline) DetachMirror(ctx context.Context, force bool) (alone int64, err
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	d, err := openExisting(o.Data)
+	d, err := openExisting(o.Data, o.Meta)
 	if err != nil {
 		return 0, err
 	}

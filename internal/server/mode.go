@@ -32,7 +32,8 @@ func ephemeral(cfg *config.Config) (remove func() error, err error) {
 // somebody means to keep must never get there; and dates from a future that a
 // test made up are nothing to go on with.
 func (d *data) settleMode(test bool) error {
-	text, err := readSmall(d.path(modeFile))
+	d.testMode = test
+	text, err := d.place.readSmall(d.path(modeFile))
 	kept := strings.TrimSpace(string(text))
 	switch {
 	case errors.Is(err, fs.ErrNotExist) && d.used && test:
@@ -57,7 +58,7 @@ func (d *data) settleMode(test bool) error {
 
 // openClock returns the clock with the state that the directory holds.
 func (d *data) openClock(c clock.Config) (*clock.Clock, error) {
-	text, err := readSmall(d.path(clockFile))
+	text, err := d.place.readSmall(d.path(clockFile))
 	switch {
 	case err == nil:
 		c.State, err = clock.ParseState(string(text))

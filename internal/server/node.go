@@ -18,84 +18,99 @@ import (
 	"moraine/internal/blobkeys"
 	"moraine/internal/clock"
 	"moraine/internal/config"
-	"moraine/internal/disk"
+	"moraine/internal/health"
 	"moraine/internal/iamapi"
 	"moraine/internal/job"
 	"moraine/internal/mend"
 	"moraine/internal/meta"
 	"moraine/internal/notify"
 	"moraine/internal/sigv4"
+	"moraine/internal/trace"
 	"moraine/internal/vault"
 )
 
 // node is the services and surfaces of a server.
 type node struct {
-	accounts *account.Service
-	vaults   *vault.Service
-	jobs     *job.Service
-	notify   *notify.Service
-	mend     *mend.Service // nil without a mirror
-	scrub    *scrubDesk
-	fixity   *fixityDesk
-	metrics  *adminapi.Metrics
-	audit    *audit.Log       // nil for none
-	throttle *access.Throttle // nil for none
-	replays  *sigv4.Replays   // nil for none
-	tooMany  func(r *http.Request, unknown bool) bool
-	mirror   func() adminapi.Mirror // nil for none
-	api      http.Handler
-	clock    *clock.Clock
-	keys     *blobkeys.Service
-	process  string      // what the lock of the data directory says about this process
-	ready    atomic.Bool // requests are taken
+	accounts   *account.Service
+	vaults     *vault.Service
+	jobs       *job.Service
+	notify     *notify.Service
+	mend       *mend.Service // nil without a mirror
+	scrub      *scrubDesk
+	compaction *mend.Compaction // empties packs that are mostly of deleted archives
+	fixity     *fixityDesk
+	metrics    *adminapi.Metrics
+	audit      *audit.Log       // nil for none
+	throttle   *access.Throttle // nil for none
+	replays    *sigv4.Replays   // nil for none
+	tooMany    func(r *http.Request, unknown bool) bool
+	mirror     func() adminapi.Mirror // nil for none
+	api        http.Handler
+	clock      *clock.Clock
+	keys       *blobkeys.Service
+	mover      *mover
+	process    string      // what the lock of the data directory says about this process
+	ready      atomic.Bool // requests are taken
+	health     *health.Panel
+	tracer     *trace.Tracer // nil for none
+	manager    *manager
 
 	hindrance hindrance // of test mode
 	log       *slog.Logger
 }
 
 // newNode joins services and surfaces to the stores.
-func newNode(cfg config.Config, opts Options, d *data, s *stores, id identity, clk *clock.Clock, sinks targets) *node {
+func newNode(cfg config.Config, opts Options, d *data, s *stores, id identity, clk *clock.Clock, sinks targets, tracer *trace.Tracer) *node {
 	// What goes by the clock that never runs back is everything but what says
 	// so: signatures and rates go by the system clock.
 	opts.Now = clk.Now
 	unreadable := unparsable(s.audit)
 	owner := rand.Text() // names this process in leases, never reused
 	pending, authority := new(blob.Pending), access.New(access.Config{Now: opts.Now, Log: opts.Log, Unreadable: unreadable})
-	n := &node{log: opts.Log, clock: clk, process: d.lock.Holder(), keys: s.keys}
+	n := &node{log: opts.Log, clock: clk, process: d.lock.Holder(), keys: s.keys, tracer: tracer}
+	n.mover = &mover{cfg: cfg, opts: opts, data: d, stores: s}
+	rows := n.watched(s.rows)
 	n.mend = n.newMend(opts, s, pending)
 	n.mirror = n.mirrorStatus(s)
-	n.accounts = account.New(account.Config{Meta: s.rows, Keyring: id.keyring, Root: id.root, Now: clk.Wall, Log: opts.Log, Unreadable: unreadable})
+	n.accounts = account.New(account.Config{Meta: rows, Keyring: id.keyring, Root: id.root, Now: clk.Wall, Log: opts.Log, Unreadable: unreadable})
 	n.vaults = vault.New(vault.Config{
-		Meta: s.rows, Blobs: s.blobs, Pending: pending, Access: authority, Now: opts.Now, Log: opts.Log,
+		Meta: rows, Blobs: s.blobs, Pending: pending, Access: authority, Now: opts.Now, Log: opts.Log,
 		InventoryInterval: cfg.InventoryInterval, Retention: cfg.UploadRetention, OrphanGrace: cfg.OrphanGrace,
-		Hastened: func() { n.jobs.Wake() }, Notice: s.audit.Service,
+		Hastened: func() { n.jobs.Wake() }, Notice: s.audit.Service, Swept: func(step string, rows int) { n.metrics.Swept(step, rows) },
 		Sweeping: s.lease("sweep", owner), Searching: s.lease("orphans", owner),
 	})
 	n.notify = notify.New(notify.Config{
-		Meta: s.rows, Targets: sinks, Owner: owner, Now: opts.Now, Log: opts.Log,
+		Meta: rows, Targets: sinks, Owner: owner, Now: opts.Now, Log: opts.Log,
 		Retention: cfg.Notify.Retention, Removed: func(m moraine.Message) { n.metrics.Removed(m) },
 	})
-	n.scrub = newScrubDesk(cfg, opts, s, s.lease("scrub", owner), n.mend)
-	n.fixity = newFixityDesk(cfg, opts, d, s.rows, id.root.Account)
+	n.scrub = newScrubDesk(cfg, opts, rows, s.blobs, s.audit, s.lease("scrub", owner), n.mend, id.root.Account)
+	n.scrub.wake = n.notify.Wake
+	n.compaction = newCompaction(cfg.Storage.Compact, opts, rows, s.blobs, n.scrub.scrub.Suspect)
+	n.health = newHealth(cfg, d, s, clk)
+	n.fixity = newFixityDesk(cfg, opts, d, rows, id.root.Account)
 	n.jobs = job.New(job.Config{
-		Meta: s.rows, Blobs: s.blobs, Pending: pending, Access: authority, Now: opts.Now, Log: opts.Log,
+		Meta: rows, Blobs: s.blobs, Pending: pending, Access: authority, Now: opts.Now, Log: opts.Log,
 		Owner: owner, Delays: cfg.JobDelay, Finished: n.notify.Wake, Suspect: n.scrub.scrub.Suspect,
 		InventoryInterval: cfg.InventoryInterval, Retention: cfg.JobRetention,
-		FreeTier: cfg.FreeTier, Scarcity: cfg.Scarcity, OrphanGrace: cfg.OrphanGrace, Expiring: s.lease("expiry", owner),
+		FreeTier: cfg.FreeTier, Scarcity: cfg.Scarcity, Running: n.traceJob(),
+		OrphanGrace: cfg.OrphanGrace, Expiring: s.lease("expiry", owner),
 	})
 	n.audit, n.throttle, n.replays = s.audit, newThrottle(cfg.RateLimit, opts), newReplays(cfg, opts)
 	n.tooMany = tooMany(cfg, newThrottle(cfg.Auth.FailureLimit, opts))
 	n.metrics = adminapi.NewMetrics(adminapi.Sources{
 		Fsyncs:   func() int64 { return d.fsys.Syncs() + int64(s.rows.Commits()) },
-		DiskFree: func() (int64, error) { return disk.Free(d.dir) },
+		Retries:  retries(s.rows),
+		DiskFree: d.free,
 		Mirror:   n.mirror,
 		Census:   func(ctx context.Context) (adminapi.Census, error) { return census(ctx, s.rows) },
 		Clock:    clk.Status,
 		Scrub:    n.scrub.status,
+		Compact:  func() adminapi.CompactReply { return compactReply(n.compaction, cfg.Storage.Compact) },
 		Version:  opts.Version,
+		Node:     hostname(),
 	})
 	n.scrub.count = n.metrics.Found
-	n.api = surfaces(newAPI(cfg, opts, n), newIAM(cfg, opts, n))
+	n.api = n.counted(tracer.Requests(surfaces(newAPI(cfg, opts, n), newIAM(cfg, opts, n))))
 	return n
 }
 
@@ -179,7 +194,7 @@ func unsigned(setting string) sigv4.UnsignedHeaders {
 }
 
 // observe counts a request of the API.
-func (n *node) observe(e api.Event) {
+func (n *node) observe(ctx context.Context, e api.Event) {
 	operation := e.Operation
 	if operation == "" {
 		operation = "none"
@@ -187,16 +202,23 @@ func (n *node) observe(e api.Event) {
 	n.metrics.Observe(adminapi.Request{
 		Operation: operation, Status: e.Status, BytesIn: e.BytesIn, BytesOut: e.BytesOut, Duration: e.Duration,
 	})
+	n.tracer.Answered(ctx, trace.Answer{
+		Operation: operation, RequestID: e.RequestID, Status: e.Status, Code: e.Code, BytesIn: e.BytesIn, BytesOut: e.BytesOut,
+	})
 }
 
 // observeIAM counts a request of the IAM and STS surface.
-func (n *node) observeIAM(e iamapi.Event) {
+func (n *node) observeIAM(ctx context.Context, e iamapi.Event) {
 	operation := e.Operation
 	if operation == "" {
 		operation = "none"
 	}
+	operation = e.Service + ":" + operation
 	n.metrics.Observe(adminapi.Request{
-		Operation: e.Service + ":" + operation, Status: e.Status, BytesIn: e.BytesIn, BytesOut: e.BytesOut, Duration: e.Duration,
+		Operation: operation, Status: e.Status, BytesIn: e.BytesIn, BytesOut: e.BytesOut, Duration: e.Duration,
+	})
+	n.tracer.Answered(ctx, trace.Answer{
+		Operation: operation, RequestID: e.RequestID, Status: e.Status, Code: e.Code, BytesIn: e.BytesIn, BytesOut: e.BytesOut,
 	})
 }
 
@@ -204,16 +226,9 @@ func (n *node) adminHandler(cfg config.Config) http.Handler {
 	return adminapi.New(adminapi.Config{
 		Metrics: n.metrics, Ready: n.readiness, Log: n.log, Mirror: n.mirror, TestMode: n.testMode(cfg),
 		Clock:      &adminapi.Clock{Status: n.clock.Status, Confirm: n.confirm, Process: n.process},
-		Encryption: n.encryption(), Scrub: n.scrub.admin(), Fixity: n.fixity.admin(),
+		Encryption: n.encryption(), Migrate: n.mover.copyBytes, Scrub: n.scrub.admin(), Fixity: n.fixity.admin(),
+		Compact: n.adminCompact(cfg.Storage.Compact),
 	})
-}
-
-// readiness is nil while requests are taken.
-func (n *node) readiness(context.Context) error {
-	if !n.ready.Load() {
-		return errDraining
-	}
-	return nil
 }
 
 // census counts the work that is not finished.

@@ -3,13 +3,11 @@ package server
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"time"
 
 	"moraine"
 	"moraine/internal/clock"
-	"moraine/internal/meta/sqlmeta"
 	"moraine/internal/notify"
 )
 
@@ -32,7 +30,7 @@ func (o Offline) outbox(ctx context.Context, retention time.Duration, fn func(*n
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	d, err := openExisting(o.Data)
+	d, err := openExisting(o.Data, o.Meta)
 	if err != nil {
 		return err
 	}
@@ -43,9 +41,9 @@ func (o Offline) outbox(ctx context.Context, retention time.Duration, fn func(*n
 	if err != nil {
 		return err
 	}
-	rows, err := sqlmeta.Open(ctx, sqlmeta.Config{Path: d.path(rowsFile), Log: o.Log, Now: clk.Now})
+	rows, err := d.openRows(ctx, o.Log, clk.Now)
 	if err != nil {
-		return fmt.Errorf("open %s: %w", d.path(rowsFile), err)
+		return err
 	}
 	defer func() { err = errors.Join(err, rows.Close()) }()
 	return fn(notify.New(notify.Config{Meta: rows, Now: clk.Now, Log: o.Log, Retention: retention}))

@@ -8,9 +8,11 @@ import (
 	"time"
 
 	"moraine"
+	"moraine/internal/account"
 	"moraine/internal/adminapi"
 	"moraine/internal/adminclient"
 	"moraine/internal/audit"
+	"moraine/internal/blob"
 	"moraine/internal/clock"
 	"moraine/internal/config"
 	"moraine/internal/lease"
@@ -24,18 +26,27 @@ import (
 type scrubDesk struct {
 	scrub *scrub.Service
 	cfg   config.Scrub
+	now   func() time.Time
 	log   *slog.Logger
 	audit *audit.Log             // nil for none
 	count func(adminapi.Finding) // nil for nobody
+	wake  func()                 // for messages that were written; nil for nobody
+
+	account moraine.AccountID // whose vaults are meant by their names alone
+	region  moraine.Region
 }
 
 // newScrubDesk makes the service and its desk. passes is nil for a directory that
 // one process has to itself, menders where there is no second copy to mend from.
-func newScrubDesk(cfg config.Config, opts Options, s *stores, passes *lease.Lease, menders *mend.Service) *scrubDesk {
-	d := &scrubDesk{cfg: cfg.Scrub, log: opts.Log, audit: s.audit}
+func newScrubDesk(
+	cfg config.Config, opts Options, rows meta.Store, blobs blob.Store, log *audit.Log,
+	passes *lease.Lease, menders *mend.Service, owner moraine.AccountID,
+) *scrubDesk {
+	d := &scrubDesk{cfg: cfg.Scrub, now: opts.Now, account: owner, region: cfg.Region, log: opts.Log, audit: log}
 	c := scrub.Config{
-		Meta: s.rows, Blobs: s.blobs, Now: opts.Now, Log: opts.Log, Lease: passes,
+		Meta: rows, Blobs: blobs, Now: opts.Now, Log: opts.Log, Lease: passes,
 		Period: cfg.Scrub.Period, Rate: cfg.Scrub.Rate, Found: d.found,
+		Topic: cfg.Scrub.Topic, Source: moraine.VaultARN(cfg.Region, owner, "*"),
 	}
 	if menders != nil {
 		c.Mend = menders.MendBlob
@@ -46,6 +57,9 @@ func newScrubDesk(cfg config.Config, opts Options, s *stores, passes *lease.Leas
 
 // found tells of findings in the log, the metrics and the audit log.
 func (d *scrubDesk) found(ctx context.Context, list []scrub.Finding) {
+	if d.wake != nil {
+		d.wake()
+	}
 	owners, err := d.scrub.Owners(ctx, list)
 	if err != nil {
 		// They are told of without the names of their archives.
@@ -104,7 +118,7 @@ func failedItem(f *scrub.Failed) adminapi.FailedItem {
 
 // admin is the desk for the admin listener.
 func (d *scrubDesk) admin() *adminapi.Scrub {
-	return &adminapi.Scrub{Status: d.status, Start: d.start, Failed: d.failed, Release: d.release, Discard: d.discard}
+	return &adminapi.Scrub{Status: d.status, Start: d.start, Failed: d.failed, Release: d.release, Discard: d.discard, Vault: d.vault}
 }
 
 func (d *scrubDesk) status(ctx context.Context) (adminapi.ScrubReply, error) {
@@ -164,6 +178,20 @@ func (d *scrubDesk) release(ctx context.Context, name string) (r adminapi.Releas
 	return r, err
 }
 
+// vault reads the archives of one vault now.
+func (d *scrubDesk) vault(ctx context.Context, q adminapi.VaultQuery) (adminapi.ScrubPass, error) {
+	owner, region := moraine.AccountID(q.Account), moraine.Region(q.Region)
+	if owner == "" {
+		owner = d.account
+	}
+	if region == "" {
+		region = d.region
+	}
+	began := d.now().UTC()
+	found, err := d.scrub.CheckVault(ctx, owner, region, moraine.VaultName(q.Vault))
+	return *scrubPass(began, d.now().UTC(), found), err
+}
+
 func (d *scrubDesk) discard(ctx context.Context, name string) (adminapi.DiscardReply, error) {
 	n, err := d.scrub.Discard(ctx, name)
 	if err != nil {
@@ -190,6 +218,15 @@ func StartScrub(ctx context.Context, cfg config.Config, opts Options) (adminapi.
 		}
 		return d.status(ctx)
 	})
+}
+
+// ScrubVault reads every archive of a vault, however long that takes.
+func ScrubVault(ctx context.Context, cfg config.Config, opts Options, q adminapi.VaultQuery) (adminapi.ScrubPass, error) {
+	return operateScrub(ctx, cfg, opts, true,
+		func(c *adminclient.Client, ctx context.Context) (adminapi.ScrubPass, error) {
+			return c.ScrubVault(ctx, q)
+		},
+		func(d *scrubDesk, ctx context.Context) (adminapi.ScrubPass, error) { return d.vault(ctx, q) })
 }
 
 // FailedScrub lists what is quarantined.
@@ -233,7 +270,11 @@ func operateScrub[T any](
 				return reply, err
 			}
 		}
-		return stopped(newScrubDesk(cfg, opts, s, nil, nil), ctx)
+		owner, err := d.settleAccount(cfg.Root.Account, account.Generate())
+		if err != nil {
+			return reply, err
+		}
+		return stopped(newScrubDesk(cfg, opts, s.rows, s.blobs, s.audit, nil, nil, owner), ctx)
 	})
 }
 
@@ -244,7 +285,7 @@ func operate[T any](
 	running func(*adminclient.Client, context.Context) (T, error), stopped func(context.Context, *data, Options) (T, error),
 ) (reply T, err error) {
 	opts.fill()
-	d, err := openExisting(cfg.Data)
+	d, err := openExisting(cfg.Data, cfg.Meta)
 	var used *inUseError
 	if errors.As(err, &used) {
 		client, _, err := findRunning(ctx, cfg, used)

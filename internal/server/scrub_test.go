@@ -8,7 +8,9 @@ import (
 	"testing"
 	"time"
 
+	"moraine"
 	"moraine/internal/adminapi"
+	"moraine/internal/config"
 	"moraine/internal/server"
 )
 
@@ -233,4 +235,106 @@ func TestScrubSurvives(t *testing.T) {
 	if r := m.scrubbed(0); !r.Last.Started.Equal(m.now()) || r.Last.Blobs != 1 || r.Last.Bytes != int64(len(archive)) {
 		t.Errorf("finished: %+v", r.Last)
 	}
+}
+
+// TestScrubVault reads the archives of one vault, with a server and without, and
+// has the topic told of the damage.
+func TestScrubVault(t *testing.T) {
+	t.Parallel()
+	m := newMachine(t)
+	const topic = "arn:aws:sns:us-east-1:210987654321:damage"
+	m.stop(t)
+	m.cfg.Scrub.Period, m.cfg.Scrub.Topic = 0, topic
+	m.boot()
+	m.create("v")
+	m.create("w")
+	m.upload("v")
+	read := func(vault string) adminapi.ScrubPass {
+		t.Helper()
+		r, err := server.ScrubVault(t.Context(), m.operator(), m.options(), adminapi.VaultQuery{Vault: vault})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return r
+	}
+	if r := read("v"); r.Blobs != 1 || r.Bytes != int64(len(archive)) || r.Failed != 0 {
+		t.Errorf("of a vault that is whole: %+v", r)
+	}
+	m.flip()
+	if r := read("w"); r.Blobs != 0 || r.Failed != 0 {
+		t.Errorf("of a vault without archives: %+v", r)
+	}
+	if r := read("v"); r.Blobs != 1 || r.Failed != 1 {
+		t.Errorf("of a vault with a damaged archive: %+v", r)
+	}
+	for _, q := range []adminapi.VaultQuery{{Vault: "x"}, {Vault: "v", Region: "eu-west-9"}, {Vault: "v", Account: "000000000001"}, {}} {
+		if r, err := server.ScrubVault(t.Context(), m.operator(), m.options(), q); err == nil {
+			t.Errorf("%+v is read: %+v", q, r)
+		}
+	}
+	m.stop(t)
+	if r := read("v"); r.Failed != 1 {
+		t.Errorf("with no server: %+v", r)
+	}
+	var told []moraine.Message
+	err := server.Offline{Data: m.cfg.Data}.Messages(t.Context(), time.Hour, func(msg moraine.Message, _ time.Time) error {
+		told = append(told, msg)
+		return nil
+	})
+	if err != nil || len(told) != 1 || told[0].Topic != topic || told[0].Event != moraine.ScrubFailure || !strings.Contains(told[0].Source, ":vaults/*") {
+		t.Errorf("messages: %+v, %v", told, err)
+	}
+	m.flip()
+	if r := read("v"); r.Failed != 0 {
+		t.Errorf("whole again, with no server: %+v", r)
+	}
+	m.boot()
+}
+
+// TestCompactVerbs asks for the emptying of packs, with a server and without.
+func TestCompactVerbs(t *testing.T) {
+	t.Parallel()
+	m := newMachine(t)
+	m.stop(t)
+	m.cfg.Storage.Compact = config.Compact{Dead: 10, DeadHoles: 10, Grace: time.Hour}
+	m.boot()
+	m.create("v")
+	kept := m.upload("v")
+	for range 4 {
+		m.want(http.MethodDelete, m.upload("v"), "", nil, http.StatusNoContent, "")
+	}
+	if r, err := server.CompactStatus(t.Context(), m.operator(), m.options()); err != nil || r.Moved != 0 || !r.Finished.IsZero() {
+		t.Errorf("before the first pass: %+v, %v", r, err)
+	}
+	if _, err := server.StartCompact(t.Context(), m.operator(), m.options()); err != nil {
+		t.Fatal(err)
+	}
+	var r adminapi.CompactReply
+	var err error
+	for deadline := time.Now().Add(waitMax); r.Finished.IsZero(); {
+		if r, err = server.CompactStatus(t.Context(), m.operator(), m.options()); err != nil || time.Now().After(deadline) {
+			t.Fatalf("no pass ends: %+v, %v", r, err)
+		}
+	}
+	if text := m.get("/metrics"); !strings.Contains(text, "moraine_compact_moved_blobs_total") || !strings.Contains(text, "moraine_compact_resting 0") {
+		t.Error("the metrics of compaction are missing")
+	}
+	// The pack is sealed now, and the space of what was deleted is given back by
+	// some sweep.
+	moved := int64(0)
+	for deadline := time.Now().Add(waitMax); moved == 0; {
+		m.restart()
+		m.stop(t)
+		if r, err = server.StartCompact(t.Context(), m.operator(), m.options()); err != nil || time.Now().After(deadline) {
+			t.Fatalf("nothing is moved: %+v, %v", r, err)
+		}
+		moved = r.Pass.Moved
+		m.boot()
+	}
+	if moved != 1 || r.Bytes != int64(len(archive)) {
+		t.Errorf("the pass made here: %+v", r)
+	}
+	job := m.retrieve(kept, "Standard")
+	m.ended(job, "Succeeded")
+	m.want(http.MethodGet, job+"/output", "", nil, http.StatusOK, string(archive))
 }

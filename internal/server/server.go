@@ -21,6 +21,7 @@ import (
 	"moraine/internal/audit"
 	"moraine/internal/config"
 	"moraine/internal/sha256x"
+	"moraine/internal/trace"
 )
 
 // Options are what a server needs besides its settings.
@@ -31,9 +32,16 @@ type Options struct {
 	Elapsed func() time.Duration // a clock that nobody can set, since any instant; zero: that of the process
 	Reload  <-chan os.Signal     // each value means: read the certificate again
 	Version string               // for metrics
+	// Notify tells the service manager how the server is, in the words of
+	// sd_notify. Zero: nobody is told.
+	Notify func(state string) error
+	// Watchdog is within which time the service manager wants to hear from the
+	// server again. Zero: it does not.
+	Watchdog time.Duration
 	// Rebuild is primary or mirror if that directory of blobs is an empty disk in
 	// place of one that was lost, and to be filled from the other. Zero: neither.
 	Rebuild string
+	Place   Place // what the data directory is on
 
 	system     func() time.Time // Now as given, where Now has become the server's clock
 	bodyWindow time.Duration    // over which the pace of a body is taken; zero: config.BodyRateWindow
@@ -55,19 +63,27 @@ func (o *Options) fill() {
 	o.system = o.Now
 }
 
-// errDraining is the answer of /readyz when the end has begun.
-var errDraining = errors.New("draining")
-
 // Run serves until ctx is cancelled, then drains and returns nil. It returns
 // an error if the server cannot start or one of its parts fails.
 func Run(ctx context.Context, cfg config.Config, opts Options) (err error) {
 	opts.fill()
+	manager := newManager(opts)
+	defer manager.Close() // the last thing done
 	var cert *certificate
 	if cfg.TLS.On() {
 		if cert, err = loadCertificate(cfg.TLS); err != nil {
 			return err
 		}
 	}
+	tracer, err := trace.Open(ctx, trace.Config{Getenv: os.Getenv, Version: opts.Version, Log: opts.Log})
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err := tracer.Close(); err != nil {
+			opts.Log.WarnContext(ctx, "spans were lost", "err", err)
+		}
+	}()
 	sinks, err := openTargets(cfg.Notify, opts.Now)
 	if err != nil {
 		return err
@@ -83,7 +99,7 @@ func Run(ctx context.Context, cfg config.Config, opts Options) (err error) {
 	}
 	// The lock comes before the addresses: a second server on the directory is
 	// told so, and not that an address is in use.
-	data, err := openData(cfg.Data)
+	data, err := opts.Place.open(cfg.Data, cfg.Meta)
 	if err != nil {
 		return err
 	}
@@ -108,10 +124,15 @@ func Run(ctx context.Context, cfg config.Config, opts Options) (err error) {
 	for _, text := range append(cfg.Warnings(), identity.warnings...) {
 		opts.Log.WarnContext(ctx, "check the settings", "warning", text)
 	}
-	if s, err = data.openStores(ctx, opts.Log, clk.Now, wanted(cfg.Storage, opts.Rebuild)); err != nil {
+	want := wanted(cfg.Storage, opts.Rebuild)
+	want.tracer = tracer
+	if s, err = data.openStores(ctx, opts.Log, clk.Now, want); err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, s.Close()) }()
+	if err := settleHouse(ctx, s.rows, data.dir); err != nil {
+		return err
+	}
 	if s.audit, err = data.openAudit(cfg, opts); err != nil {
 		return err
 	}
@@ -129,7 +150,7 @@ func Run(ctx context.Context, cfg config.Config, opts Options) (err error) {
 	for _, text := range s.storage.notes {
 		opts.Log.WarnContext(ctx, "check the settings", "warning", text)
 	}
-	n := newNode(cfg, opts, data, s, identity, clk, sinks)
+	n := newNode(cfg, opts, data, s, identity, clk, sinks, tracer)
 	if err := n.accounts.Open(ctx); err != nil {
 		return fmt.Errorf("open accounts: %w", err)
 	}
@@ -139,16 +160,20 @@ func Run(ctx context.Context, cfg config.Config, opts Options) (err error) {
 	hash, _ := sha256x.Chosen() // a refusal was logged with the stores
 	opts.Log.InfoContext(ctx, "serving", "listen", doors.api.Addr().String(), "admin", doors.adminAddr(),
 		"data", data.dir, "account", identity.root.Account, "hash", hash, "version", opts.Version)
-	return n.run(ctx, doors, cfg.DrainTimeout, opts)
+	n.manager = manager
+	return n.run(ctx, doors, cfg, opts)
 }
 
 // run serves until ctx is cancelled or a part fails, then takes things down:
-// first the requests, then the background work, last the admin listener, so
-// that operators can watch the end.
-func (n *node) run(ctx context.Context, doors *doors, drain time.Duration, opts Options) error {
+// first the word that this node is ready, then the requests, then the
+// background work, last the admin listener, so that operators can watch the
+// end.
+func (n *node) run(ctx context.Context, doors *doors, cfg config.Config, opts Options) error {
+	defer n.health.Close()
 	background, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
 	n.ready.Store(true)
+	n.manager.serving(cfg.Listen)
 	parts, failed := errgroup.WithContext(background)
 	parts.Go(func() error { return doors.serveAPI() })
 	parts.Go(func() error { return doors.serveAdmin() })
@@ -157,6 +182,7 @@ func (n *node) run(ctx context.Context, doors *doors, drain time.Duration, opts 
 	parts.Go(func() error { return named("job", n.jobs.Run(failed)) })
 	parts.Go(func() error { return named("notify", n.notify.Run(failed)) })
 	parts.Go(func() error { return named("mend", n.runMend(failed)) })
+	parts.Go(func() error { return named("compaction", n.compaction.Run(failed)) })
 	parts.Go(func() error { return named("scrub", n.scrub.scrub.Run(failed)) })
 	parts.Go(func() error { return named("account", n.accounts.Run(failed)) })
 	parts.Go(func() error { return named("keys", n.keys.Run(failed)) })
@@ -165,18 +191,31 @@ func (n *node) run(ctx context.Context, doors *doors, drain time.Duration, opts 
 
 	select {
 	case <-ctx.Done():
-		opts.Log.InfoContext(ctx, "draining", "timeout", drain)
+		opts.Log.InfoContext(ctx, "draining", "delay", cfg.DrainDelay, "timeout", cfg.DrainTimeout)
+		n.ready.Store(false)
+		n.manager.draining(cfg.DrainDelay + cfg.DrainTimeout)
+		linger(failed, cfg.DrainDelay)
 	case <-failed.Done():
+		n.ready.Store(false)
 	}
-	n.ready.Store(false)
-	if !doors.drain(drain) {
-		opts.Log.WarnContext(ctx, "requests were cut off", "timeout", drain)
+	if !doors.drain(cfg.DrainTimeout) {
+		opts.Log.WarnContext(ctx, "requests were cut off", "timeout", cfg.DrainTimeout)
 	}
 	stop()
 	doors.closeAdmin()
 	err := parts.Wait()
 	opts.Log.InfoContext(ctx, "stopped")
 	return err
+}
+
+// linger waits for a while, or until ctx is done.
+func linger(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+	case <-timer.C:
+	}
 }
 
 // named says which part an error comes from.

@@ -14,6 +14,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"io"
+	"log"
 	"log/slog"
 	"math/big"
 	"net"
@@ -30,12 +31,20 @@ import (
 
 	"moraine/internal/account"
 	"moraine/internal/config"
+	"moraine/internal/pgtest"
 	"moraine/internal/server"
 	"moraine/internal/sigv4"
 	"moraine/internal/treehash"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if err := errors.Join(pgtest.Stop(), goleak.Find()); err != nil {
+		log.Print(err)
+		code = max(code, 1)
+	}
+	os.Exit(code)
+}
 
 const waitMax = 30 * time.Second
 
@@ -444,6 +453,127 @@ func TestDrainFinishesRequests(t *testing.T) {
 		t.Errorf("the upload under way: %v", err)
 	}
 	r.stop(t)
+}
+
+// eventually asks the admin listener until the answer has a status, and returns
+// its text.
+func (r *running) eventually(t testing.TB, path string, status int) string {
+	t.Helper()
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	deadline := time.After(waitMax)
+	for {
+		got, text := fetch(t, r.admin+path)
+		if got == status {
+			return text
+		}
+		select {
+		case <-tick.C:
+		case <-deadline:
+			t.Fatalf("GET %s goes on answering %d: %s", path, got, text)
+		}
+	}
+}
+
+func fetch(t testing.TB, url string) (status int, text string) {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := newTransport().RoundTrip(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return resp.StatusCode, string(body)
+}
+
+func TestReadiness(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	cfg := settings(t, dir)
+	cfg.Storage.Mirror = filepath.Join(t.TempDir(), "second")
+	r := start(t, cfg)
+	const well = "ready\nserving: ok\nrows: ok\nbytes: ok\nclock: ok\n"
+	if got := r.eventually(t, "/readyz", http.StatusOK); got != well {
+		t.Errorf("%q, want %q", got, well)
+	}
+	for _, gone := range []string{filepath.Join(dir, "packs"), cfg.Storage.Mirror} {
+		if err := os.Rename(gone, gone+".away"); err != nil {
+			t.Fatal(err)
+		}
+		got := r.eventually(t, "/readyz", http.StatusServiceUnavailable)
+		if !strings.HasPrefix(got, "not ready\n") || !strings.Contains(got, "\nbytes: access "+gone+": no such file or directory\n") || !strings.Contains(got, "\nrows: ok\n") {
+			t.Errorf("without %s: %q", gone, got)
+		}
+		if status, text := fetch(t, r.admin+"/livez"); status != http.StatusOK || text != "alive\n" {
+			t.Errorf("/livez: %d %q", status, text)
+		}
+		if err := os.Rename(gone+".away", gone); err != nil {
+			t.Fatal(err)
+		}
+		r.eventually(t, "/readyz", http.StatusOK)
+	}
+	r.stop(t)
+
+	// One copy is enough where one is enough for uploads.
+	cfg.Storage.MirrorAck = config.AckOne
+	r = start(t, cfg)
+	if err := os.Rename(cfg.Storage.Mirror, cfg.Storage.Mirror+".away"); err != nil {
+		t.Fatal(err)
+	}
+	if got := r.eventually(t, "/readyz", http.StatusOK); got != well {
+		t.Errorf("%q, want %q", got, well)
+	}
+	r.stop(t)
+}
+
+// TestDrainDelay takes requests while it says that there should be none.
+func TestDrainDelay(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	cfg := settings(t, dir)
+	cfg.DrainDelay = 3 * time.Second
+	r := start(t, cfg)
+	began := time.Now()
+	r.cancel()
+	if got := r.eventually(t, "/readyz", http.StatusServiceUnavailable); got != "not ready\nserving: draining\n" {
+		t.Errorf("%q", got)
+	}
+	resp, err := r.call(t, key(t, dir), http.MethodPut, "/-/vaults/v", emptyHash, nil, nil)
+	mustAnswer(t, resp, err, http.StatusCreated)
+	r.stop(t)
+	if took := time.Since(began); took < cfg.DrainDelay {
+		t.Errorf("it ended after %s", took)
+	}
+}
+
+// TestServiceManager reads what a service manager is told:
+// alive all the time, ready once, stopping once.
+func TestServiceManager(t *testing.T) {
+	t.Parallel()
+	told := new(watcher)
+	r := start(t, settings(t, t.TempDir()), func(o *server.Options) {
+		o.Watchdog = 20 * time.Millisecond
+		o.Notify = func(state string) error {
+			_, err := told.Write([]byte("[" + state + "]"))
+			return err
+		}
+	})
+	told.wait(t, "[READY=1\nSTATUS=serving on ", 1)
+	told.wait(t, "[WATCHDOG=1]", 3)
+	r.stop(t)
+	text := told.wait(t, "[STOPPING=1\nSTATUS=draining\nEXTEND_TIMEOUT_USEC=60000000]", 1)
+	for _, once := range []string{"READY=1", "STOPPING=1"} {
+		if n := strings.Count(text, once); n != 1 {
+			t.Errorf("%s was told %d times", once, n)
+		}
+	}
 }
 
 func TestDrainCutsOffWhatTakesTooLong(t *testing.T) {

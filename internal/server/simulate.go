@@ -12,14 +12,15 @@ import (
 	"moraine/internal/access"
 	"moraine/internal/account"
 	"moraine/internal/clock"
+	"moraine/internal/config"
 	"moraine/internal/meta"
-	"moraine/internal/meta/sqlmeta"
 	"moraine/internal/policy"
 )
 
 // Simulation asks whether somebody may do something to a vault, now or later.
 type Simulation struct {
 	Data      string
+	Meta      config.Meta    // where its rows are, if not in it
 	Principal string         // ARN of a root, user, role or role's session
 	Action    string         // as glacier:DeleteArchive, with or without prefix
 	Region    moraine.Region // of the vault
@@ -83,7 +84,7 @@ func (q Simulation) Run(ctx context.Context) (out Simulated, err error) {
 	if err := q.settle(); err != nil {
 		return out, err
 	}
-	d, err := openExisting(q.Data)
+	d, err := openExisting(q.Data, q.Meta)
 	if err != nil {
 		return out, err
 	}
@@ -91,9 +92,9 @@ func (q Simulation) Run(ctx context.Context) (out Simulated, err error) {
 	if err := q.settleTime(d); err != nil {
 		return out, err
 	}
-	rows, err := sqlmeta.Open(ctx, sqlmeta.Config{Path: d.path(rowsFile), Log: q.Log})
+	rows, err := d.openRows(ctx, q.Log, nil)
 	if err != nil {
-		return out, fmt.Errorf("open %s: %w", d.path(rowsFile), err)
+		return out, err
 	}
 	defer func() { err = errors.Join(err, rows.Close()) }()
 	err = rows.View(ctx, func(tx meta.Tx) (err error) {

@@ -2,8 +2,11 @@ package server
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
+	"log/slog"
 	"path/filepath"
 
 	"moraine"
@@ -11,29 +14,36 @@ import (
 	"moraine/internal/config"
 	"moraine/internal/disk"
 	"moraine/internal/meta"
+	"moraine/internal/trace"
 )
 
 // storageWanted is what the operator says about directories of blobs.
 type storageWanted struct {
-	mirror  string // directory; "" for none
-	ack     string // one of config's
-	rate    int64  // bytes per second that are read to make copies; 0 for no bound
-	rebuild string // the role of the directory that is on a new disk; "" for none
+	blobs   string        // s3://bucket/prefix; "" for packs in the data directory
+	bucket  config.Bucket // how buckets are reached
+	mirror  string        // directory, or s3://bucket/prefix; "" for none
+	ack     string        // one of config's
+	rate    int64         // bytes per second that are read to make copies; 0 for no bound
+	rebuild string        // the role of the directory that is on a new disk; "" for none
 	// check opens what is there and changes nothing. The mirror may be left out.
-	check bool
+	check  bool
+	tracer *trace.Tracer // of reads and writes; nil for none
 }
 
 func wanted(st config.Storage, rebuild string) storageWanted {
-	return storageWanted{mirror: st.Mirror, ack: st.MirrorAck, rate: st.MirrorRate, rebuild: rebuild}
+	return storageWanted{
+		blobs: st.Blobs, bucket: st.Bucket, mirror: st.Mirror, ack: st.MirrorAck, rate: st.MirrorRate, rebuild: rebuild,
+	}
 }
 
 // storage is the directories of blobs, found to be the right ones.
 type storage struct {
-	d      *data
-	record record
-	mirror string         // absolute path; "" for none
-	lock   *disk.FileLock // of the mirror; nil for none
-	notes  []string       // what the operator should know
+	d       *data
+	record  record
+	buckets buckets  // closed by those who use them, once they do
+	mirror  string   // absolute path, or s3://bucket/prefix; "" for none
+	lock    held     // of the mirror; nil for none
+	notes   []string // what the operator should know
 }
 
 // settleStorage finds out whether the directories of blobs are those that belong
@@ -42,13 +52,16 @@ type storage struct {
 // for an empty disk would be filled with copies of everything. So each directory
 // says what it is, the data directory says what belongs to it, and a directory
 // that says nothing is taken for a new disk at the operator's word alone.
-func (d *data) settleStorage(ctx context.Context, rows meta.Store, want storageWanted) (_ *storage, err error) {
+func (d *data) settleStorage(ctx context.Context, rows meta.Store, want storageWanted, log *slog.Logger) (_ *storage, err error) {
 	st := &storage{d: d}
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, st.Close())
+			err = errors.Join(err, st.buckets.Close(), st.Close())
 		}
 	}()
+	if st.buckets, st.notes, err = openBuckets(ctx, want, log); err != nil {
+		return st, err
+	}
 	var found bool
 	if st.record, found, err = d.readRecord(); err != nil {
 		return st, err
@@ -57,21 +70,21 @@ func (d *data) settleStorage(ctx context.Context, rows meta.Store, want storageW
 	if err != nil {
 		return st, err
 	}
-	primary, err := d.lookAt(d.path(packsDir), mirror.Primary)
+	primary, err := st.lookAtPrimary(ctx, want)
 	if err != nil {
 		return st, err
 	}
 	if !found {
-		if err := st.adopt(primary, named, want); err != nil {
+		if err := st.adopt(ctx, primary, named, want); err != nil {
 			return st, err
 		}
 	}
-	second, err := st.lookAtMirror(want)
+	second, err := st.lookAtMirror(ctx, want)
 	if err != nil {
 		return st, err
 	}
 	if want.rebuild != "" {
-		if err := st.beginRebuild(primary, second, named, want.rebuild); err != nil {
+		if err := st.beginRebuild(ctx, primary, second, named, want.rebuild); err != nil {
 			return st, err
 		}
 		return st, nil
@@ -84,10 +97,10 @@ func (d *data) settleStorage(ctx context.Context, rows meta.Store, want storageW
 	if second == nil {
 		return st, nil
 	}
-	if disk.SameFS(second.path, d.dir) {
+	if second.bucket == nil && primary.bucket == nil && disk.SameFS(second.path, d.dir) {
 		st.notes = append(st.notes, "storage.mirror is on the file system of the data directory, so that one disk takes both copies with it")
 	}
-	return st, st.settleMirror(*second, named, want)
+	return st, st.settleMirror(ctx, *second, named, want)
 }
 
 // namesBlobs reports whether the rows name any blob.
@@ -100,10 +113,36 @@ func namesBlobs(ctx context.Context, rows meta.Store) (some bool, err error) {
 	return some, err
 }
 
+// lookAtPrimary looks at where the first copies are.
+func (st *storage) lookAtPrimary(ctx context.Context, want storageWanted) (blobDir, error) {
+	packs, err := st.d.lookAt(st.d.path(packsDir), mirror.Primary)
+	bucket := st.buckets[mirror.Primary]
+	if err != nil || bucket == nil {
+		return packs, err
+	}
+	if packs.stocked {
+		return packs, fmt.Errorf("%s holds blobs, and blobs says that they are in %s; start without blobs, or with another data directory", packs.path, want.blobs)
+	}
+	return lookAtBucket(ctx, bucket, want.blobs, mirror.Primary)
+}
+
+// stick makes a directory or a bucket say what it is, durably.
+func (st *storage) stick(ctx context.Context, b blobDir, l label) error {
+	if b.bucket != nil {
+		return stickBucket(ctx, b.bucket, b.path, l)
+	}
+	return st.d.stick(b.path, l)
+}
+
 // adopt gives a data directory its record: it is new, or from before there were
 // records.
-func (st *storage) adopt(primary blobDir, named bool, want storageWanted) error {
+func (st *storage) adopt(ctx context.Context, primary blobDir, named bool, want storageWanted) error {
+	if st.d.shared {
+		return st.join(ctx, primary, named, want)
+	}
 	switch {
+	case primary.bucket != nil && primary.stocked:
+		return fmt.Errorf("%s holds blobs of another data directory; restore that directory, or name an empty prefix", primary.path)
 	case want.rebuild != "":
 		return fmt.Errorf("there is nothing to rebuild from: %s never had a second copy", st.d.dir)
 	case named && !primary.stocked:
@@ -118,12 +157,46 @@ func (st *storage) adopt(primary blobDir, named bool, want storageWanted) error 
 	if primary.label != nil {
 		// A crash came between the two files, or the second was lost.
 		st.record.set, st.record.stores[mirror.Primary] = primary.label.set, primary.label.store
-	} else if err := st.d.stick(primary.path, st.record.label(mirror.Primary)); err != nil {
+	} else if err := st.stick(ctx, primary, st.record.label(mirror.Primary)); err != nil {
 		return err
 	}
 	// The packs say what they are. A crash on the next line leaves them without a
 	// record, and they are adopted again.
 	return st.d.writeRecord(st.record)
+}
+
+// join gives a server that keeps nothing the record of those that share its rows
+// and its bucket. All of them write the same, so that it does no harm if several
+// start on empty ones at the same time.
+func (st *storage) join(ctx context.Context, primary blobDir, named bool, want storageWanted) error {
+	id, err := st.d.database()
+	if err != nil {
+		return err
+	}
+	st.record.set, st.record.stores[mirror.Primary] = storeIDOf("set", id), storeIDOf(mirror.Primary, id)
+	own := st.record.label(mirror.Primary)
+	switch l := primary.label; {
+	case l != nil && *l == own:
+	case l != nil:
+		return fmt.Errorf("%s belongs to another database than the one that meta or meta_file names; name the right one", primary.path)
+	case primary.stocked:
+		return fmt.Errorf("%s holds blobs and lacks its object %s; restore that object, or name the right bucket", primary.path, identityFile)
+	case named:
+		return fmt.Errorf("the rows name blobs, but %s holds none; name the right bucket, or restore both from the same backup", primary.path)
+	case want.check:
+		return nil
+	default:
+		if err := st.stick(ctx, primary, own); err != nil {
+			return err
+		}
+	}
+	return st.d.writeRecord(st.record)
+}
+
+// storeIDOf is the id of a store of a database that servers share.
+func storeIDOf(role, database string) string {
+	sum := sha256.Sum256([]byte(role + " " + database))
+	return hex.EncodeToString(sum[:16])
 }
 
 // fits refuses a directory that is not the one on record.
@@ -155,7 +228,7 @@ func other(role string) string {
 
 // lookAtMirror looks at the directory that is to hold the second copies, and
 // keeps other processes out of it; nil if there is none.
-func (st *storage) lookAtMirror(want storageWanted) (*blobDir, error) {
+func (st *storage) lookAtMirror(ctx context.Context, want storageWanted) (*blobDir, error) {
 	known := st.record.stores[mirror.Second]
 	if want.mirror == "" {
 		switch {
@@ -166,6 +239,11 @@ func (st *storage) lookAtMirror(want storageWanted) (*blobDir, error) {
 			return nil, nil //nolint:nilnil // there is none
 		}
 		return nil, fmt.Errorf("%s has a second copy, and storage.mirror does not say where; name its directory, or run `moraine mirror detach` to go on with one copy", st.d.dir)
+	}
+	if bucket := st.buckets[mirror.Second]; bucket != nil {
+		b, err := lookAtBucket(ctx, bucket, want.mirror, mirror.Second)
+		st.mirror = want.mirror
+		return &b, err
 	}
 	path, err := filepath.Abs(want.mirror)
 	if err != nil {
@@ -185,10 +263,10 @@ func (st *storage) lookAtMirror(want storageWanted) (*blobDir, error) {
 	if err := disk.MkdirAll(st.d.fsys, path); err != nil {
 		return nil, fmt.Errorf("the directory of storage.mirror cannot be made: %w", err)
 	}
-	st.lock, err = disk.Lock(filepath.Join(path, lockFile))
-	var held *disk.LockedError
-	if errors.As(err, &held) {
-		return nil, fmt.Errorf("the mirror %s is in use by %s; name a directory of its own for each data directory", path, held.Holder)
+	st.lock, err = st.d.place.lock(filepath.Join(path, lockFile))
+	var used *disk.LockedError
+	if errors.As(err, &used) {
+		return nil, fmt.Errorf("the mirror %s is in use by %s; name a directory of its own for each data directory", path, used.Holder)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("the mirror %s cannot be locked: %w", path, err)
@@ -197,7 +275,7 @@ func (st *storage) lookAtMirror(want storageWanted) (*blobDir, error) {
 }
 
 // settleMirror accepts the mirror that is known, or sets one up.
-func (st *storage) settleMirror(b blobDir, named bool, want storageWanted) error {
+func (st *storage) settleMirror(ctx context.Context, b blobDir, named bool, want storageWanted) error {
 	if st.record.stores[mirror.Second] != "" {
 		return st.fits(b)
 	}
@@ -223,7 +301,7 @@ func (st *storage) settleMirror(b blobDir, named bool, want storageWanted) error
 		// What was deleted since is found by the search for orphans, and what was
 		// put since by the look at every row.
 		next.stores[mirror.Second] = l.store
-	} else if err := st.d.stick(b.path, next.label(mirror.Second)); err != nil {
+	} else if err := st.stick(ctx, b, next.label(mirror.Second)); err != nil {
 		return err
 	}
 	// The mirror says whose it is. A crash on the next line leaves an empty one
@@ -236,7 +314,7 @@ func (st *storage) settleMirror(b blobDir, named bool, want storageWanted) error
 }
 
 // beginRebuild takes an empty directory for the new disk of a role.
-func (st *storage) beginRebuild(primary blobDir, second *blobDir, named bool, role string) error {
+func (st *storage) beginRebuild(ctx context.Context, primary blobDir, second *blobDir, named bool, role string) error {
 	if second == nil || st.record.stores[mirror.Second] == "" {
 		return fmt.Errorf("there is nothing to rebuild from: %s has no second copy, or storage.mirror does not say where", st.d.dir)
 	}
@@ -267,7 +345,7 @@ func (st *storage) beginRebuild(primary blobDir, second *blobDir, named bool, ro
 	// belong here any more. A crash on the next line leaves a directory that says
 	// nothing, for which the word is asked again.
 	st.record = next
-	return st.d.stick(lost.path, next.label(role))
+	return st.stick(ctx, lost, next.label(role))
 }
 
 // rebuilt ends the rebuilding.

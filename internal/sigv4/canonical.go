@@ -1,7 +1,6 @@
 package sigv4
 
 import (
-	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/hex"
 	"net/http"
@@ -162,8 +161,11 @@ func stringToSign(timestamp string, s scope, canonical []byte) string {
 	text = append(text, algorithm+"\n"...)
 	text = append(text, timestamp...)
 	text = append(text, '\n')
-	text = append(text, s.String()...)
-	text = append(text, '\n')
+	for _, part := range [...]string{s.date, s.region, s.service} {
+		text = append(text, part...)
+		text = append(text, '/')
+	}
+	text = append(text, terminator+"\n"...)
 	return string(hex.AppendEncode(text, sum[:]))
 }
 
@@ -181,10 +183,25 @@ func signature(key [sha256.Size]byte, text string) string {
 	return hex.EncodeToString(sum[:])
 }
 
+// sign is HMAC-SHA-256 (RFC 2104). Keys and texts here are short, and crypto/hmac
+// allocates two hashes for each of them.
 func sign(key []byte, text string) [sha256.Size]byte {
-	mac := hmac.New(sha256.New, key)
-	mac.Write([]byte(text))
-	var sum [sha256.Size]byte
-	mac.Sum(sum[:0])
-	return sum
+	if len(key) > sha256.BlockSize {
+		short := sha256.Sum256(key)
+		key = short[:]
+	}
+	var room [sha256.BlockSize + 192]byte
+	block := room[:sha256.BlockSize]
+	copy(block, key)
+	for i := range block {
+		block[i] ^= 0x36
+	}
+	inner := sha256.Sum256(append(block, text...))
+	var outer [sha256.BlockSize + sha256.Size]byte
+	copy(outer[:], key)
+	for i := range sha256.BlockSize {
+		outer[i] ^= 0x5c
+	}
+	copy(outer[sha256.BlockSize:], inner[:])
+	return sha256.Sum256(outer[:])
 }

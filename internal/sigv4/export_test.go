@@ -26,6 +26,9 @@ func Signature(secret, date, region, service, text string) string {
 	return signature(signingKey(Secret(secret), scope{date, region, service}), text)
 }
 
+// HMAC is HMAC-SHA-256.
+func HMAC(key []byte, text string) [32]byte { return sign(key, text) }
+
 // SigningKey derives the key of a scope.
 func SigningKey(secret, date, region, service string) [32]byte {
 	return signingKey(Secret(secret), scope{date, region, service})

@@ -3,6 +3,8 @@ package sigv4_test
 import (
 	"bytes"
 	"context"
+	"crypto/hmac"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -133,4 +135,17 @@ func TestKeyCache(t *testing.T) {
 		t.Fatal(err)
 	}
 	wantCached(1)
+}
+
+// TestHMAC compares with crypto/hmac, for keys around the size of a block.
+func TestHMAC(t *testing.T) {
+	t.Parallel()
+	for n := range 200 {
+		key, text := bytes.Repeat([]byte{byte(n), 'k'}, n)[:n], strings.Repeat("t", 3*n)
+		mac := hmac.New(sha256.New, key)
+		mac.Write([]byte(text))
+		if got := sigv4.HMAC(key, text); [32]byte(mac.Sum(nil)) != got {
+			t.Errorf("key of %d bytes: %x, want %x", n, got, mac.Sum(nil))
+		}
+	}
 }

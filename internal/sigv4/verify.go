@@ -356,8 +356,10 @@ func (v *Verifier) checkSignature(m *message, key Key, s scope, timestamp, sent 
 		return Refuse("A20")
 	}
 	text := stringToSign(timestamp, s, canonical)
-	computed := signature(v.cache.get(key, s, now), text)
-	if subtle.ConstantTimeCompare([]byte(computed), []byte(sent)) == 1 {
+	signed := v.cache.get(key, s, now)
+	computed, claimed := sign(signed[:], text), [sha256.Size]byte{}
+	_, err := hex.Decode(claimed[:], []byte(sent))
+	if err == nil && subtle.ConstantTimeCompare(computed[:], claimed[:]) == 1 {
 		return nil
 	}
 	refusal := Refuse("A20")

@@ -20,12 +20,12 @@ type Hasher struct {
 	size   int64
 	leaves []Digest      // complete leaves; empty until the second leaf begins
 	linear *sha256x.Hash // everything; with leavesOnly the first leaf alone
-	leaf   *sha256x.Hash // the current leaf, from the second on
+	leaf   *sha256x.Hash // the current leaf, from the second on; nil before
 }
 
 // NewHasher returns a Hasher that has seen no bytes.
 func NewHasher() *Hasher {
-	return &Hasher{linear: sha256x.New(), leaf: sha256x.New()}
+	return &Hasher{linear: sha256x.New()}
 }
 
 // NewLeafHasher returns a Hasher without the linear hash, for callers that
@@ -48,6 +48,9 @@ func (h *Hasher) Write(p []byte) (int, error) {
 	if len(p) > 0 && h.size == LeafSize {
 		// The second leaf begins: what the linear hash holds is the first.
 		h.leaves = append(h.leaves, h.linear.Sum())
+		if h.leaf == nil {
+			h.leaf = sha256x.New()
+		}
 	}
 	for len(p) > 0 {
 		n := min(int64(len(p)), LeafSize-h.size%LeafSize)
@@ -111,7 +114,9 @@ func (h *Hasher) Reset() {
 	h.size = 0
 	h.leaves = h.leaves[:0]
 	h.linear.Reset()
-	h.leaf.Reset()
+	if h.leaf != nil {
+		h.leaf.Reset()
+	}
 }
 
 // openLeaf returns the digest of the leaf that leaves does not hold yet.

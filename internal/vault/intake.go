@@ -42,8 +42,8 @@ func newIntake(body io.Reader, c claims, now func() time.Time) *intake {
 	return &intake{body: body, claims: c, hasher: treehash.NewHasher(), now: now}
 }
 
-// Read fills p as far as the body goes, so that the hash works on whole leaves
-// when the store reads whole leaves.
+// Read fills p as far as the body goes, so that the hash works on pieces as
+// large as those the store reads.
 func (in *intake) Read(p []byte) (int, error) {
 	if in.verdict != nil {
 		return 0, in.verdict
@@ -81,10 +81,12 @@ func (in *intake) judge() error {
 	if err := in.claims.linear(in.hasher.Linear()); err != nil {
 		return err
 	}
-	tree := in.hasher.Tree().String()
-	if subtle.ConstantTimeCompare([]byte(tree), []byte(strings.ToLower(in.claims.tree))) != 1 {
+	tree := in.hasher.Tree()
+	var claimed moraine.TreeHash
+	if !parseTreeHash(&claimed, in.claims.tree) || subtle.ConstantTimeCompare(tree[:], claimed[:]) != 1 {
 		return moraine.Errorf(moraine.Invalid, "Checksum mismatch: expected %s, computed %s", in.claims.tree, tree)
 	}
+	in.ended = in.now()
 	return io.EOF
 }
 
@@ -102,6 +104,15 @@ func checkTreeHash(sent string) error {
 		return moraine.Errorf(moraine.Invalid, "Invalid x-amz-sha256-tree-hash: %s", sent)
 	}
 	return nil
+}
+
+// parseTreeHash reads 64 hex digits of either case.
+func parseTreeHash(h *moraine.TreeHash, sent string) bool {
+	if len(sent) != hex.EncodedLen(len(h)) {
+		return false
+	}
+	_, err := hex.Decode(h[:], []byte(sent))
+	return err == nil
 }
 
 func missing(name string) error {
@@ -147,7 +158,6 @@ func (s *Service) keep(ctx context.Context, body io.Reader, c claims, first int6
 		done()
 		return kept{}, fmt.Errorf("store body: %w", err)
 	}
-	e := moraine.Extent{First: first, Size: c.size, Blob: id, Ref: ref, TreeHash: in.hasher.Tree()}
 	settle := func(err error) {
 		defer done()
 		// A refusal certainly left no row, so the bytes can go at once. After
@@ -159,6 +169,7 @@ func (s *Service) keep(ctx context.Context, body io.Reader, c claims, first int6
 			s.cfg.Log.WarnContext(ctx, "refused body left for the sweep", "blob", id.String(), "err", err)
 		}
 	}
+	e := moraine.Extent{First: first, Size: c.size, Blob: id, Ref: ref, TreeHash: in.hasher.Tree()}
 	return kept{Extent: e, by: in.ended.Add(blob.NameWithin(s.cfg.OrphanGrace)), settle: settle}, nil
 }
 

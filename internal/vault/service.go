@@ -34,6 +34,10 @@ type Config struct {
 	// nobody.
 	Notice func(event string, details map[string]any)
 
+	// Swept is told how many rows a step of the sweep changed, which may be none.
+	// Zero: nobody.
+	Swept func(step string, rows int)
+
 	// Hastened is told that jobs may have become due. Zero: nobody.
 	Hastened func()
 
@@ -78,6 +82,9 @@ func New(cfg Config) *Service {
 	}
 	if cfg.Notice == nil {
 		cfg.Notice = func(string, map[string]any) {}
+	}
+	if cfg.Swept == nil {
+		cfg.Swept = func(string, int) {}
 	}
 	if cfg.Hastened == nil {
 		cfg.Hastened = func() {}

@@ -83,18 +83,23 @@ func (s *Service) pause() time.Duration {
 // interrupted anywhere and is simply done again. If another process is at it,
 // there is nothing to do.
 func (s *Service) Sweep(ctx context.Context) error {
-	steps := []func(context.Context) (int, error){
-		s.takeInventories, s.dropLocks, s.expireUploads, s.forgetUploads, s.bury, s.release, s.deleteGarbage,
+	steps := []struct {
+		name string
+		run  func(context.Context) (int, error)
+	}{
+		{"inventories", s.takeInventories}, {"locks", s.dropLocks}, {"expired_uploads", s.expireUploads}, {"ended_uploads", s.forgetUploads},
+		{"dead_vaults", s.bury}, {"condemned_bodies", s.release}, {"garbage", s.deleteGarbage},
 	}
 	for _, step := range steps {
 		for {
-			n, err := step(ctx)
+			n, err := step.run(ctx)
 			if errors.Is(err, lease.ErrElsewhere) {
 				return nil
 			}
 			if err != nil {
 				return err
 			}
+			s.cfg.Swept(step.name, n)
 			if n == 0 {
 				break
 			}

@@ -136,7 +136,7 @@ func takeProfile(ctx context.Context, r *running, kind, name string, d time.Dura
 
 // syscalls are those that a server of this kind makes often.
 var syscalls = strings.Fields(`read write readv writev pread64 pwrite64 fdatasync fsync sync_file_range fallocate openat close renameat
-	statfs newfstatat fcntl fadvise64 madvise mmap sendfile64 splice futex epoll_pwait epoll_ctl nanosleep sched_yield tgkill`)
+	io_submit io_getevents mincore statfs newfstatat fcntl fadvise64 madvise mmap sendfile64 splice futex epoll_pwait epoll_ctl nanosleep sched_yield tgkill`)
 
 // countSyscalls counts system calls for each request with perf, which must be
 // installed and allowed to.

@@ -16,7 +16,6 @@ import (
 	"time"
 
 	"moraine/test/internal/moraineproc"
-	"moraine/test/internal/vaultclient"
 )
 
 // TestKillWhileRotating kills an encrypting server while it makes new keys,
@@ -31,20 +30,14 @@ func TestKillWhileRotating(t *testing.T) {
 	}
 	t.Logf("seed %d", seed)
 	r := rand.New(rand.NewPCG(seed, 3))
-	l := newLedger(seed)
+	l, p := newLedger(seed), newPost(t, seed)
 	dir := t.TempDir()
-	v := &vaulted{t: t, data: filepath.Join(dir, "data"), files: [2]string{filepath.Join(dir, "one.key"), filepath.Join(dir, "two.key")}}
+	v := &vaulted{t: t, l: l, p: p, data: filepath.Join(dir, "data"), files: [2]string{filepath.Join(dir, "one.key"), filepath.Join(dir, "two.key")}}
 	for _, name := range v.files {
 		v.moraine("encryption", "new-key", name)
 	}
 	s := v.start(0)
-	setup := connect(s)
-	for _, vault := range vaults {
-		if err := setup.CreateVault(t.Context(), vault); err != nil {
-			t.Fatal(err)
-		}
-	}
-	setup.Close()
+	l.setUp(t, s, r)
 
 	var changes changes
 	for round := range *rounds {
@@ -58,10 +51,13 @@ func TestKillWhileRotating(t *testing.T) {
 			v.killVerb(round, r)
 		}
 		s = v.start(round + 1)
-		check := &verifier{l: l, client: func() *vaultclient.Client { return connect(s) }, r: r, all: *rounds <= 4}
+		check := l.verifier(s, r, *rounds <= 4)
 		check.run(t)
 		if len(l.faults) > 0 {
-			break
+			for _, fault := range l.faults[:min(len(l.faults), 50)] {
+				t.Error(fault)
+			}
+			t.Fatalf("last output of the server:\n%s", s.Log())
 		}
 	}
 	if changes.rotated == 0 || changes.rewrapped == 0 {
@@ -77,7 +73,7 @@ func TestKillWhileRotating(t *testing.T) {
 	}
 	master := "--encryption-key-file=" + v.files[*rounds%2]
 	s = v.serve(master)
-	check := &verifier{l: l, client: func() *vaultclient.Client { return connect(s) }, r: r, all: true}
+	check := l.verifier(s, r, true)
 	check.run(t)
 	check.completeAll(t)
 	if err := s.Stop(t.Context()); err != nil {
@@ -102,6 +98,8 @@ func TestKillWhileRotating(t *testing.T) {
 // vaulted is a data directory with two key files.
 type vaulted struct {
 	t     *testing.T
+	l     *ledger
+	p     *post
 	data  string
 	files [2]string
 }
@@ -116,7 +114,8 @@ func (v *vaulted) start(round int) *moraineproc.Server { return v.serve(v.master
 func (v *vaulted) serve(flags ...string) *moraineproc.Server {
 	v.t.Helper()
 	c := config(v.data)
-	c.Args = append(append([]string{}, c.Args...), flags...)
+	c.Args = append(append(append([]string{}, c.Args...), flags...), v.l.regionFlag())
+	v.p.settings(&c)
 	s, err := moraineproc.Start(v.t.Context(), c)
 	if err != nil {
 		v.t.Fatal(err)

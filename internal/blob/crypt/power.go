@@ -142,12 +142,43 @@ func (s *Store) Mend(ctx context.Context, i blob.Info) (blob.Mended, error) {
 	if err != nil || !encrypted {
 		return done, err
 	}
-	done.Ref = at.at(done.Ref)
-	for n := range done.Made {
-		done.Made[n] = at.at(done.Made[n])
+	return at.mended(done), nil
+}
+
+// mended says of an encrypted blob what the store below says of what is stored.
+func (r ref) mended(m blob.Mended) blob.Mended {
+	at := func(refs []moraine.BlobRef) (all []moraine.BlobRef) {
+		for _, ref := range refs {
+			all = append(all, r.at(ref))
+		}
+		return all
 	}
-	for n := range done.Drop {
-		done.Drop[n] = at.at(done.Drop[n])
+	return blob.Mended{Ref: r.at(m.Ref), Made: at(m.Made), Drop: at(m.Drop)}
+}
+
+// Sparse implements blob.Compactor. It shows blobs as Walk does.
+func (s *Store) Sparse(ctx context.Context, from blob.Sparsity, fn func(blob.Info) error) error {
+	c, ok := s.inner.(blob.Compactor)
+	if !ok {
+		return nil
+	}
+	return c.Sparse(ctx, from, fn)
+}
+
+// Rewrite implements blob.Compactor. It copies what is stored, and needs no key.
+func (s *Store) Rewrite(ctx context.Context, i blob.Info, place moraine.BlobRef, step func(n int) error) (blob.Mended, error) {
+	none := blob.Mended{Ref: i.Ref}
+	c, ok := s.inner.(blob.Compactor)
+	if !ok {
+		return none, nil
+	}
+	below, at, encrypted := stored(i)
+	done, err := c.Rewrite(ctx, below, place, step)
+	switch {
+	case err != nil:
+		return none, err
+	case encrypted:
+		return at.mended(done), nil
 	}
 	return done, nil
 }

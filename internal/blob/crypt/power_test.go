@@ -30,6 +30,8 @@ func (s *twofold) Check(_ context.Context, i blob.Info, _ []byte, _ func(int) er
 	return s.copies, nil
 }
 
+func (s *twofold) Missing(context.Context, moraine.BlobRef) ([]string, error) { return nil, nil }
+
 func (s *twofold) Mend(_ context.Context, i blob.Info) (blob.Mended, error) {
 	s.asked = append(s.asked, i)
 	return s.mended, nil
@@ -94,16 +96,70 @@ func TestCheckAndMendWithoutKeys(t *testing.T) {
 	}
 }
 
+func (s *twofold) Sparse(_ context.Context, _ blob.Sparsity, fn func(blob.Info) error) error {
+	return fn(blob.Info{ID: moraine.BlobID{7}, Ref: "m2:a+", Size: 9})
+}
+
+func (s *twofold) Rewrite(_ context.Context, i blob.Info, at moraine.BlobRef, _ func(int) error) (blob.Mended, error) {
+	s.asked = append(s.asked, i, blob.Info{Ref: at})
+	return s.mended, nil
+}
+
+// TestRewriteWithoutKeys asks a store that has lost its keys to move an encrypted
+// blob and a plain one.
+func TestRewriteWithoutKeys(t *testing.T) {
+	t.Parallel()
+	inner := &twofold{Store: mem.New()}
+	s := crypt.New(inner, newRing(t))
+	id, data := moraine.NewBlobID(time.Now()), blobtest.Bytes(100_000)
+	sealed, err := s.Put(t.Context(), id, bytes.NewReader(data), int64(len(data)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	stored := walk(t, inner)[0]
+	s.SetRing(nil)
+	prefix := sealed[:len(sealed)-len(stored.Ref)]
+	for name, test := range map[string]struct {
+		asked, below blob.Info
+		prefix       moraine.BlobRef
+	}{
+		"encrypted": {blob.Info{ID: id, Ref: sealed, Size: int64(len(data))}, stored, prefix},
+		"plain":     {blob.Info{ID: id, Ref: "m.7", Size: 5}, blob.Info{ID: id, Ref: "m.7", Size: 5}, ""},
+	} {
+		inner.asked = nil
+		inner.mended = blob.Mended{Ref: "m2:c+b", Made: []moraine.BlobRef{"m2:c+"}, Drop: []moraine.BlobRef{"m2:a+"}}
+		done, err := s.Rewrite(t.Context(), test.asked, "m2:a+", func(int) error { return nil })
+		want := blob.Mended{Ref: test.prefix + "m2:c+b", Made: []moraine.BlobRef{test.prefix + "m2:c+"}, Drop: []moraine.BlobRef{test.prefix + "m2:a+"}}
+		if diff := cmp.Diff(want, done); diff != "" || err != nil {
+			t.Errorf("%s (-want +got): %v\n%s", name, err, diff)
+		}
+		if diff := cmp.Diff([]blob.Info{test.below, {Ref: "m2:a+"}}, inner.asked); diff != "" {
+			t.Errorf("%s: the store below is asked (-want +got):\n%s", name, diff)
+		}
+	}
+	var shown []blob.Info
+	err = s.Sparse(t.Context(), blob.Sparsity{}, func(i blob.Info) error { shown = append(shown, i); return nil })
+	if diff := cmp.Diff([]blob.Info{{ID: moraine.BlobID{7}, Ref: "m2:a+", Size: 9}}, shown); diff != "" || err != nil {
+		t.Errorf("Sparse (-want +got): %v\n%s", err, diff)
+	}
+}
+
 // TestWithoutPowers has a store below that cannot be checked and has one copy.
 func TestWithoutPowers(t *testing.T) {
 	t.Parallel()
-	s := crypt.New(mem.New(), newRing(t))
+	s := crypt.New(struct{ blob.Store }{mem.New()}, newRing(t))
 	i := blob.Info{Ref: "m.1", Size: 1}
 	if _, err := s.Check(t.Context(), i, nil, nil); !moraine.IsKind(err, moraine.Internal) {
 		t.Errorf("Check: %v", err)
 	}
 	if done, err := s.Mend(t.Context(), i); err != nil || done.Ref != i.Ref {
 		t.Errorf("Mend: %+v, %v", done, err)
+	}
+	if done, err := s.Rewrite(t.Context(), i, i.Ref, nil); err != nil || done.Ref != i.Ref {
+		t.Errorf("Rewrite: %+v, %v", done, err)
+	}
+	if err := s.Sparse(t.Context(), blob.Sparsity{}, nil); err != nil {
+		t.Errorf("Sparse: %v", err)
 	}
 }
 

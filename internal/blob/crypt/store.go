@@ -19,11 +19,12 @@ type Store struct {
 }
 
 var (
-	_ blob.Store    = (*Store)(nil)
-	_ blob.Walker   = (*Store)(nil)
-	_ blob.Resolver = (*Store)(nil)
-	_ blob.Checker  = (*Store)(nil)
-	_ blob.Mender   = (*Store)(nil)
+	_ blob.Store     = (*Store)(nil)
+	_ blob.Walker    = (*Store)(nil)
+	_ blob.Resolver  = (*Store)(nil)
+	_ blob.Checker   = (*Store)(nil)
+	_ blob.Mender    = (*Store)(nil)
+	_ blob.Compactor = (*Store)(nil)
 )
 
 // New returns a store over inner. Without a ring it encrypts nothing and opens

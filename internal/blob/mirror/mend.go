@@ -2,8 +2,6 @@ package mirror
 
 import (
 	"context"
-	"errors"
-	"io"
 
 	"moraine"
 	"moraine/internal/blob"
@@ -196,77 +194,19 @@ func (s *Store) copy(ctx context.Context, from moraine.BlobRef, to *side, i blob
 	if err := to.stuck(); err != nil {
 		return "", err
 	}
-	leaves, err := s.Leaves(ctx, from, 0, (i.Size+treehash.LeafSize-1)/treehash.LeafSize)
+	v, err := blob.OpenChecked(ctx, s, blob.Info{ID: i.ID, Ref: from, Size: i.Size}, func(n int) error { return s.cfg.Pace(ctx, n) })
 	if err != nil {
 		return "", err
 	}
-	r, err := s.Open(ctx, from, 0, i.Size)
-	if err != nil {
-		return "", err
-	}
-	defer r.Close() // only read
-	v := &verified{ctx: ctx, r: r, pace: s.cfg.Pace, id: i.ID, left: i.Size, leaves: leaves, buf: make([]byte, min(i.Size, treehash.LeafSize))}
+	defer v.Close() // only read
 	half, err := to.Put(ctx, i.ID, v, i.Size)
 	switch {
 	case err == nil && !(halves{half}).inner():
 		return "", moraine.Errorf(moraine.Internal, "the %s store made the reference %q, which has a meaning here", to.place(), string(half))
 	case err == nil:
 		to.worked()
-	case v.err == nil || errors.Is(v.err, io.EOF):
+	case v.Fault() == nil:
 		to.failed(err)
 	}
 	return half, err
 }
-
-// verified reads a blob leaf by leaf and gives away what its digest vouches
-// for. It is a blob.Digester, so that the copy gets the digests of the original
-// and not those of what was read.
-type verified struct {
-	ctx    context.Context // of the one call
-	r      io.Reader
-	pace   func(context.Context, int) error
-	id     moraine.BlobID
-	left   int64 // to be read
-	leaves []treehash.Digest
-	next   int // leaf
-	buf    []byte
-	have   []byte // checked, part of buf
-	err    error  // that is the fault of the original, kept
-}
-
-func (v *verified) Read(p []byte) (int, error) {
-	if len(v.have) == 0 && v.err == nil && len(p) > 0 {
-		v.err = v.fill()
-	}
-	if v.err != nil {
-		return 0, v.err
-	}
-	n := copy(p, v.have)
-	v.have = v.have[n:]
-	return n, nil
-}
-
-func (v *verified) fill() error {
-	if v.left == 0 {
-		return io.EOF
-	}
-	p := v.buf[:min(v.left, treehash.LeafSize)]
-	if err := v.pace(v.ctx, len(p)); err != nil {
-		return err
-	}
-	if _, err := io.ReadFull(v.r, p); errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-		return moraine.Errorf(moraine.Corrupt, "blob %s ends in leaf %d", v.id, v.next)
-	} else if err != nil {
-		return err
-	}
-	if treehash.Leaf(p) != v.leaves[v.next] {
-		return moraine.Errorf(moraine.Corrupt, "blob %s: leaf %d fails its digest", v.id, v.next)
-	}
-	v.next++
-	v.left -= int64(len(p))
-	v.have = p
-	return nil
-}
-
-// Leaves implements blob.Digester.
-func (v *verified) Leaves() []treehash.Digest { return v.leaves }

@@ -62,11 +62,12 @@ type Store struct {
 }
 
 var (
-	_ blob.Store   = (*Store)(nil)
-	_ blob.Walker  = (*Store)(nil)
-	_ blob.Checker = (*Store)(nil)
-	_ blob.Stater  = (*Store)(nil)
-	_ blob.Mender  = (*Store)(nil)
+	_ blob.Store     = (*Store)(nil)
+	_ blob.Walker    = (*Store)(nil)
+	_ blob.Checker   = (*Store)(nil)
+	_ blob.Stater    = (*Store)(nil)
+	_ blob.Mender    = (*Store)(nil)
+	_ blob.Compactor = (*Store)(nil)
 )
 
 // New joins the stores, which are open. Close closes them.

@@ -3,7 +3,6 @@ package pack
 import (
 	"context"
 	"errors"
-	"os"
 	"sync"
 	"time"
 
@@ -138,75 +137,4 @@ func (v *verifier) whole(ctx context.Context, at shape) (root treehash.Digest, o
 		return 0, ctx.Err()
 	})
 	return treehash.Root(leaves), off, err
-}
-
-// Sparse calls fn for each blob that lives in a sealed shared pack of whose
-// bytes at least the fraction minDead belongs to deleted ones. When the caller
-// has put such blobs again, changed their rows and deleted them here, the packs
-// are gone.
-func (s *Store) Sparse(ctx context.Context, minDead float64, fn func(blob.Info) error) error {
-	done, err := s.begin(ctx)
-	if err != nil {
-		return err
-	}
-	defer done()
-	return s.eachFile(ctx, func(n fileName) error {
-		if n.kind != shared || s.findUnsealed(n) != nil {
-			return nil
-		}
-		sparse, err := s.isSparse(n, minDead)
-		if err != nil {
-			return err
-		}
-		if !sparse {
-			return nil
-		}
-		return s.walkFile(ctx, n, fn, func(error) {})
-	})
-}
-
-// isSparse adds up the dead and the live of a pack. One that is damaged is not
-// sparse: it stays as it is.
-func (s *Store) isSparse(n fileName, minDead float64) (bool, error) {
-	f, _, err := s.find(n, os.O_RDONLY)
-	if isMissing(err) {
-		return false, nil
-	}
-	if err != nil {
-		return false, unavailable(err)
-	}
-	defer f.Close() // only read
-	dead, live, err := weigh(f, n)
-	switch {
-	case isDamage(err):
-		return false, nil
-	case err != nil:
-		return false, unavailable(err)
-	}
-	return dead > 0 && float64(dead) >= minDead*float64(dead+live), nil
-}
-
-func weigh(f disk.File, n fileName) (dead, live int64, err error) {
-	size, err := f.Size()
-	if err != nil {
-		return 0, 0, err
-	}
-	sc := newScanner(f, n, size)
-	sc.damaged = func(_, _ int64, cause error) error { return cause }
-	sc.record = func(_ int64, h header) error {
-		if h.dead {
-			dead += h.span
-		} else {
-			live += h.span
-		}
-		return nil
-	}
-	sealed, err := sc.run(fileHeaderSize)
-	if err == nil && !sealed {
-		err = errShort
-	}
-	if err != nil {
-		return 0, 0, err
-	}
-	return dead, live, nil
 }

@@ -247,7 +247,7 @@ func TestSpaceComesBack(t *testing.T) {
 		t.Error(err)
 	}
 	sparse := 0
-	err := f.store.Sparse(t.Context(), 0.9, func(i blob.Info) error {
+	err := f.store.Sparse(t.Context(), blob.Sparsity{Held: 1, Given: 0.9}, func(i blob.Info) error {
 		if i.Ref != keep {
 			t.Errorf("Sparse shows %v", i)
 		}

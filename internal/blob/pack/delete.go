@@ -343,7 +343,7 @@ func (m *marker) punch(s *Store) {
 		if from >= to {
 			continue
 		}
-		if err := disk.Punch(m.f, from, to-from); err != nil {
+		if err := s.notePunch(disk.Punch(m.f, from, to-from)); err != nil {
 			s.log.Warn("space of deleted blobs could not be given back", "file", m.name.base(), "error", err)
 			return
 		}

@@ -3,7 +3,6 @@ package pack
 import (
 	"context"
 	"io"
-	"sync"
 
 	"moraine"
 	"moraine/internal/blob"
@@ -12,8 +11,8 @@ import (
 )
 
 const (
-	// ringSize is how many leaves of a large blob are in memory at most: one
-	// being read, one being written, one between them.
+	// ringSize is how many leaves of a large blob are in memory at most, each
+	// way: one in hand, the others on their way to or from the disk.
 	ringSize = 3
 	// flushWindow is how much is written before the disk is told to begin. Two
 	// windows are under way at most, so that the last sync has little to do.
@@ -57,9 +56,14 @@ func (s *Store) putLarge(ctx context.Context, id moraine.BlobID, r io.Reader, si
 	if err := f.Sync(); err != nil {
 		return ref{}, unavailable(err)
 	}
-	// Durable now: the whole file, and since before its name in open/ (see
-	// largeWriter.run). A crash on the next line leaves a complete file there,
-	// which Open seals, and which no row names.
+	// Durable now: the whole file. A crash on the next line may lose its name,
+	// and nobody was told of it. The name comes second because file systems with
+	// a journal have it on the disk by now.
+	if err := s.fs.SyncDir(s.openDir()); err != nil {
+		return ref{}, unavailable(err)
+	}
+	// Durable now: the file and its name in open/. A crash on the next line
+	// leaves a complete file there, which Open seals, and which no row names.
 	closed, done = true, true
 	if err := f.Close(); err != nil {
 		s.log.Warn("large file closed with an error", "file", name.base(), "error", err)
@@ -96,33 +100,18 @@ func (s *Store) finish(f disk.File, at ref, id moraine.BlobID, t *tail) (uint32,
 	return crc, err
 }
 
-// stream copies the data from r to f, reading and writing side by side.
+// stream copies the data from r to f. The disk writes what came before while
+// more is read.
 func (s *Store) stream(ctx context.Context, f disk.File, at shape, r io.Reader) (*tail, error) {
-	w := &largeWriter{
-		s: s, f: f, pos: at.dataAt(), chunk: chunkFor(r, at.size),
-		full: make(chan []byte, ringSize), free: make(chan []byte, ringSize), failed: make(chan struct{}),
-	}
-	w.crcs = make([]uint32, 0, at.frames())
-	leaves, err := w.copy(ctx, r, at.size)
-	if w.err != nil {
-		return nil, unavailable(w.err)
-	}
+	w := &largeWriter{s: s, f: f, pos: at.dataAt(), chunk: chunkFor(r, at.size), transfers: s.transfers.get()}
+	defer w.release()
+	w.tail.crcs = make([]uint32, 0, at.frames())
+	leaves, err := w.feed(ctx, r, at.size)
 	if err != nil {
 		return nil, err
 	}
-	t := &tail{crcs: w.crcs}
-	t.digests, err = digests(r, at.size, func() []treehash.Digest { return leaves })
-	return t, err
-}
-
-// copy feeds the writer from r. The writer has ended when copy returns, even by
-// a panic of r.
-func (w *largeWriter) copy(ctx context.Context, r io.Reader, size int64) ([]treehash.Digest, error) {
-	var wg sync.WaitGroup
-	wg.Go(w.run)
-	defer wg.Wait()
-	defer close(w.full)
-	return w.feed(ctx, r, size)
+	w.tail.digests, err = digests(r, at.size, func() []treehash.Digest { return leaves })
+	return &w.tail, err
 }
 
 // chunkFor is the size of the buffers for a blob. A small one is here because
@@ -135,61 +124,125 @@ func chunkFor(r io.Reader, size int64) int64 {
 	return treehash.LeafSize
 }
 
-// largeWriter writes the leaves of one blob to its file.
+// largeWriter writes the data of one blob to its file. One goroutine uses it.
 type largeWriter struct {
-	s      *Store
-	f      disk.File
-	chunk  int64       // bytes of a buffer
-	full   chan []byte // leaves to write; closed after the last
-	free   chan []byte // buffers to fill
-	failed chan struct{}
+	s         *Store
+	f         disk.File
+	chunk     int64    // bytes of a buffer
+	made      int      // buffers, at most ringSize
+	free      [][]byte // those that hold nothing
+	transfers *disk.Transfers
 
-	// These belong to the goroutine of run until it has returned.
 	pos     int64
 	flushed int64 // everything in the file before this was given to the disk
-	crcs    []uint32
-	err     error
+	tail    tail
 }
 
-// run writes what comes and gives the buffers back, until there is no more.
-// After an error it writes no more.
-func (w *largeWriter) run() {
-	// The name becomes durable while the first bytes are still coming. A crash
-	// from here on leaves a torn file in open/, which Open removes.
-	w.check(w.s.fs.SyncDir(w.s.openDir()))
-	for p := range w.full {
-		if w.err == nil {
-			w.check(w.write(p))
+// feed reads r chunk by chunk and returns the digests, unless r has its own.
+// All of it is written when feed returns nil.
+func (w *largeWriter) feed(ctx context.Context, r io.Reader, size int64) ([]treehash.Digest, error) {
+	_, digested := r.(blob.Digester)
+	var leaves []treehash.Digest
+	for left := size; left > 0; {
+		if err := ctx.Err(); err != nil {
+			return nil, err
 		}
-		w.free <- p
+		buf, err := w.buffer()
+		if err != nil {
+			return nil, err
+		}
+		p := buf[:min(left, w.chunk)]
+		left -= int64(len(p))
+		if err := w.fill(r, p, left == 0); err != nil {
+			return nil, err
+		}
+		if !digested {
+			leaves = append(leaves, treehash.Leaf(p))
+		}
+		if err := w.write(p); err != nil {
+			return nil, unavailable(err)
+		}
 	}
-	for range len(w.free) {
-		w.s.bufs.put(<-w.free)
+	for w.transfers.Len() > 0 {
+		if err := w.await(); err != nil {
+			return nil, err
+		}
+	}
+	return leaves, nil
+}
+
+// fill reads p frame by frame: one that was just read, and hashed by a reader
+// that hashes, is still in the processor's cache when its checksum is computed.
+func (w *largeWriter) fill(r io.Reader, p []byte, last bool) error {
+	for len(p) > 0 {
+		frame := p[:min(len(p), frameSize)]
+		p = p[len(frame):]
+		read := blob.ReadFull
+		if last && len(p) == 0 {
+			read = blob.ReadLast
+		}
+		if err := read(r, frame); err != nil {
+			return err
+		}
+		w.tail.addFrames(frame)
+	}
+	return nil
+}
+
+// buffer returns the last of the free buffers, where it stays, or makes one
+// while the ring is not complete.
+func (w *largeWriter) buffer() ([]byte, error) {
+	switch {
+	case len(w.free) > 0:
+	case w.made < ringSize:
+		w.made++
+		w.free = append(w.free, w.s.bufs.get(w.chunk))
+	default:
+		if err := w.await(); err != nil {
+			return nil, err
+		}
+	}
+	return w.free[len(w.free)-1][:w.chunk], nil
+}
+
+// await waits for the oldest of the writes under way.
+func (w *largeWriter) await() error {
+	p, err := w.transfers.Next()
+	w.free = append(w.free, p)
+	if err != nil {
+		return unavailable(err)
+	}
+	return nil
+}
+
+// release gives everything back. After an error some writes may still be under
+// way; what becomes of them does not matter.
+func (w *largeWriter) release() {
+	for w.transfers.Len() > 0 {
+		_ = w.await()
+	}
+	w.s.transfers.put(w.transfers)
+	for _, p := range w.free {
+		w.s.bufs.put(p)
 	}
 }
 
-func (w *largeWriter) check(err error) {
-	if err != nil && w.err == nil {
-		w.err = err
-		close(w.failed)
-	}
-}
-
+// write begins to write p, which lies in the last of the free buffers, past the
+// page cache, or else writes it there.
 func (w *largeWriter) write(p []byte) error {
-	t := tail{crcs: w.crcs}
-	t.addFrames(p)
-	w.crcs = t.crcs
-	direct, err := disk.WriteDirect(w.f, p, w.pos)
-	if err == nil && !direct {
-		_, err = w.f.WriteAt(p, w.pos)
+	off := w.pos
+	w.pos += int64(len(p))
+	started, err := w.transfers.StartWrite(w.f, p, off)
+	if started {
+		w.free = w.free[:len(w.free)-1]
+		w.flushed = w.pos
+		return nil
 	}
 	if err != nil {
 		return err
 	}
-	w.pos += int64(len(p))
-	if direct {
-		w.flushed = w.pos // and on the disk, but for its own cache
-		return nil
+	if _, err := w.f.WriteAt(p, off); err != nil {
+		return err
 	}
 	if w.pos-w.flushed < flushWindow {
 		return nil
@@ -212,57 +265,4 @@ func flush(f disk.File, from, n int64) error {
 		return fl.FlushWait(before, from-before)
 	}
 	return nil
-}
-
-// feed reads r chunk by chunk and returns the digests, unless r has its own.
-func (w *largeWriter) feed(ctx context.Context, r io.Reader, size int64) ([]treehash.Digest, error) {
-	_, digested := r.(blob.Digester)
-	var leaves []treehash.Digest
-	made := 0
-	for left := size; left > 0; {
-		if err := ctx.Err(); err != nil {
-			return nil, err
-		}
-		buf, ok := w.buffer(&made)
-		if !ok {
-			return nil, nil // the writer has the error
-		}
-		n := min(left, w.chunk)
-		read := blob.ReadFull
-		if n == left {
-			read = blob.ReadLast
-		}
-		if err := read(r, buf[:n]); err != nil {
-			w.s.bufs.put(buf)
-			return nil, err
-		}
-		if !digested {
-			leaves = append(leaves, treehash.Leaf(buf[:n]))
-		}
-		left -= n
-		w.full <- buf[:n]
-	}
-	return leaves, nil
-}
-
-// buffer returns a free buffer of a leaf's size, or a new one while the ring
-// is not complete. It reports false if the writer has failed.
-func (w *largeWriter) buffer(made *int) ([]byte, bool) {
-	select {
-	case <-w.failed:
-		return nil, false
-	case p := <-w.free:
-		return p[:w.chunk], true
-	default:
-	}
-	if *made < ringSize {
-		*made++
-		return w.s.bufs.get(w.chunk), true
-	}
-	select {
-	case <-w.failed:
-		return nil, false
-	case p := <-w.free:
-		return p[:w.chunk], true
-	}
 }

@@ -8,6 +8,7 @@ import (
 	"io"
 
 	"moraine"
+	"moraine/internal/blob"
 	"moraine/internal/disk"
 	"moraine/internal/treehash"
 )
@@ -120,7 +121,8 @@ func (s *Store) Open(ctx context.Context, b moraine.BlobRef, off, n int64) (io.R
 		s.handles.put(f)
 		return nil, moraine.Errorf(moraine.Invalid, "%d bytes from %d do not lie in a blob of %d", n, off, r.size)
 	}
-	return &reader{ctx: ctx, s: s, f: f, at: r, pos: off, end: off + n}, nil
+	long := r.kind == single && n >= aheadMin
+	return &reader{ctx: ctx, s: s, f: f, at: r, pos: off, end: off + n, long: long}, nil
 }
 
 // reader reads a range of a blob. One goroutine uses it.
@@ -133,9 +135,12 @@ type reader struct {
 	end  int64
 	err  error  // kept: damage does not heal by reading on
 	buf  []byte // borrowed; nil before the first read and after the last
-	have []byte // checked and not yet delivered, part of buf
+	have []byte // checked and not yet delivered, part of buf or of a window
 
-	ahead int64 // where what was announced to the disk ends, in the file
+	long      bool   // may be read past the page cache; until that was decided
+	probed    int64  // up to where the blob was looked for in memory
+	ahead     *ahead // nil while the range is read through the page cache
+	announced int64  // where what was announced to the disk ends, in the file
 
 	table      []byte // a part of the frame table
 	tableFirst int64  // the number of the first frame in it
@@ -144,6 +149,21 @@ type reader struct {
 // tableWindow is how many bytes of the frame table are read at a time: those
 // of 256 MiB of data, so that a disk seldom has to seek for them.
 const tableWindow = 16 << 10
+
+var (
+	_ blob.Lender   = (*reader)(nil)
+	_ blob.Beginner = (*reader)(nil)
+)
+
+// Begin implements blob.Beginner.
+func (r *reader) Begin() {
+	from := roundDown(r.pos, frameSize)
+	if r.ahead = r.goAhead(from); r.ahead == nil {
+		return
+	}
+	// The sums of its frames lie elsewhere.
+	disk.WillRead(r.f.File, r.at.tableAt()+from/frameSize*frameCRCSize, min(tableWindow, r.at.tableEnd()-r.at.tableAt()))
+}
 
 func (r *reader) Read(p []byte) (n int, err error) {
 	if len(p) == 0 {
@@ -192,18 +212,21 @@ func (r *reader) next(dst []byte) (int, error) {
 	first := r.pos / frameSize
 	from := first * frameSize
 	to := min(from+chunkFrames*frameSize, roundUp(r.end, frameSize), r.at.size)
+	// If all of them are wanted and there is room they may go to dst at once:
+	// what fails its check is then there too, and is not counted as read.
+	var into []byte
 	if from == r.pos && to <= r.end && to-from <= int64(len(dst)) {
-		// All of them are wanted and have room: what fails its check is in dst
-		// too, and is not counted as read.
-		r.err = r.fill(dst[:to-from], first)
-		return int(to - from), r.err
+		into = dst[:to-from]
 	}
-	if r.buf == nil {
-		r.buf = r.s.bufs.get(min(chunkFrames*frameSize, r.at.size))
+	p, err := r.load(into, from, to)
+	if err == nil {
+		err = r.check(p, first)
 	}
-	p := r.buf[:to-from]
-	if r.err = r.fill(p, first); r.err != nil {
-		return 0, r.err
+	if r.err = err; err != nil {
+		return 0, err
+	}
+	if into != nil && &p[0] == &into[0] {
+		return len(p), nil
 	}
 	p = p[r.pos-from : min(to, r.end)-from]
 	n := copy(dst, p)
@@ -211,20 +234,72 @@ func (r *reader) next(dst []byte) (int, error) {
 	return n, nil
 }
 
-func (r *reader) fill(p []byte, first int64) error {
-	n := fileName{kind: r.at.kind, id: r.at.id}
-	off := r.at.dataAt() + first*frameSize
-	r.announce(off + int64(len(p)))
-	if err := readAt(r.f, p, off); err != nil {
-		return faulty(n, off, err)
+// load returns the frames [from, to) of the blob, in into if that is not nil
+// and they do not come from elsewhere.
+func (r *reader) load(into []byte, from, to int64) (p []byte, err error) {
+	off := r.at.dataAt() + from
+	if r.ahead == nil {
+		switch {
+		case into != nil:
+		case r.buf == nil:
+			r.buf = r.s.bufs.get(min(chunkFrames*frameSize, r.at.size))
+			fallthrough
+		default:
+			into = r.buf[:to-from]
+		}
+		r.ahead = r.goAhead(from)
 	}
+	if r.ahead != nil {
+		p, err = r.ahead.take(to - from)
+	} else {
+		r.announce(off + int64(len(into)))
+		p, err = into, readAt(r.f, into, off)
+	}
+	if err != nil {
+		return nil, faulty(fileName{kind: r.at.kind, id: r.at.id}, off, err)
+	}
+	return p, nil
+}
+
+// goAhead decides, at the beginning of a long range and after each stretch of
+// it, whether the rest is read past the page cache, and if so begins with it.
+func (r *reader) goAhead(from int64) *ahead {
+	left := min(roundUp(r.end, frameSize), r.at.size) - from
+	if !r.long || left < aheadMin || from < r.probed {
+		return nil
+	}
+	off, n := r.at.dataAt()+from, min(left, probeStretch)
+	r.probed = from + n
+	// In the middle, since headers and tables were read at the ends, and what
+	// lies beside them with them.
+	middle := off + roundDown((n-probeSize)/2, disk.DirectAlign)
+	if disk.Cached(r.f.File, middle, probeSize) >= probeSize/2 {
+		r.announced = off + n
+		return nil
+	}
+	r.long = false
+	if !r.s.passes.past(r.f.name, r.at.size, left) {
+		return nil
+	}
+	return r.s.newAhead(r.f, off, off+left)
+}
+
+// probeSize is how much of each probeStretch of a range is looked for in memory.
+const (
+	probeSize    = aheadMin
+	probeStretch = 16 << 20
+)
+
+// check compares frames, of which the first has that number, with the table.
+func (r *reader) check(p []byte, first int64) error {
+	n := fileName{kind: r.at.kind, id: r.at.id}
 	for i := 0; i*frameSize < len(p); i++ {
 		want, err := r.crc(first + int64(i))
 		if err != nil {
 			return faulty(n, r.at.tableAt(), err)
 		}
 		if crcOf(p[i*frameSize:min(len(p), (i+1)*frameSize)]) != want {
-			return r.bad(n, off+int64(i)*frameSize)
+			return r.bad(n, r.at.dataAt()+(first+int64(i))*frameSize)
 		}
 	}
 	return nil
@@ -237,12 +312,12 @@ const readAhead = 4 << 20
 // announce tells the disk what will be read from the offset off of the file on,
 // half a window at a time.
 func (r *reader) announce(off int64) {
-	r.ahead = max(r.ahead, off)
+	r.announced = max(r.announced, off)
 	end := r.at.dataAt() + r.end
 	to := min(off+readAhead, end)
-	if n := to - r.ahead; n >= readAhead/2 || n > 0 && to == end {
-		disk.WillRead(r.f, r.ahead, n)
-		r.ahead = to
+	if n := to - r.announced; n >= readAhead/2 || n > 0 && to == end {
+		disk.WillRead(r.f.File, r.announced, n)
+		r.announced = to
 	}
 }
 
@@ -278,8 +353,13 @@ func (r *reader) crc(frame int64) (uint32, error) {
 func (r *reader) release() {
 	if r.buf != nil {
 		r.s.bufs.put(r.buf)
-		r.buf, r.have = nil, nil
+		r.buf = nil
 	}
+	if r.ahead != nil {
+		r.ahead.close()
+		r.ahead = nil
+	}
+	r.have = nil
 }
 
 func (r *reader) Close() error {

@@ -1,8 +1,8 @@
 package pack
 
 import (
+	"encoding/binary"
 	"encoding/hex"
-	"fmt"
 	"strconv"
 	"strings"
 
@@ -27,7 +27,17 @@ func (r ref) String() string {
 	if r.kind == single {
 		kind = refSingle
 	}
-	return fmt.Sprintf("%s.%s.%x.%x.%08x", kind, r.id, r.off, r.size, r.crc)
+	var room [refMax]byte
+	b := append(room[:0], kind...)
+	b = append(b, '.')
+	b = hex.AppendEncode(b, r.id[:])
+	b = append(b, '.')
+	b = strconv.AppendInt(b, r.off, 16)
+	b = append(b, '.')
+	b = strconv.AppendInt(b, r.size, 16)
+	b = append(b, '.')
+	b = hex.AppendEncode(b, binary.BigEndian.AppendUint32(nil, r.crc))
+	return string(b)
 }
 
 func (r ref) blobRef() moraine.BlobRef { return moraine.BlobRef(r.String()) }

@@ -4,7 +4,9 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"runtime"
 	"sync"
+	"time"
 
 	"moraine"
 	"moraine/internal/blob"
@@ -83,7 +85,8 @@ func (a *addition) place(id packID, off, base int64) {
 const (
 	// batchMax bounds the bytes of a batch: those of more wait for the next.
 	batchMax = 16 << 20
-	// stageSize is the buffer in which records are put together for one write.
+	// stageSize is the buffer in which records are put together for one write, a
+	// whole number of pages.
 	stageSize = 1 << 20
 	// allocateStep is how far the space of a pack is reserved ahead. Full
 	// disks are found here, before anything is written.
@@ -91,7 +94,8 @@ const (
 	// zeroStep is how far zeros are written ahead of small batches, in the same
 	// sync. The next batches then overwrite blocks that exist and are written,
 	// and their sync has no metadata to save: half the time on the disks we
-	// measured. Batches above zeroBatchMax gain less than the zeros cost.
+	// measured. Batches above zeroBatchMax gain less than the zeros cost; they go
+	// past the page cache.
 	zeroStep     = 1 << 20
 	zeroBatchMax = 128 << 10
 )
@@ -101,13 +105,17 @@ const (
 type appender struct {
 	s *Store
 
-	mu      sync.Mutex // guards waiting and closed
+	mu      sync.Mutex // guards waiting and want
 	waiting []*addition
+	want    int           // how many the appender waits for; fewer do not wake it
 	wake    chan struct{} // holds at most one value; closed to stop
 	stopped chan struct{}
 
+	expected int           // records of a batch
+	took     time.Duration // the last batch
+
 	cur   *current // nil before the first record and between packs
-	stage []byte   // empty between writes
+	stage []byte   // stageSize bytes, nil before the first batch
 	zeros []byte
 }
 
@@ -130,15 +138,48 @@ func newAppender(s *Store) *appender {
 func (a *appender) queue(add *addition) {
 	a.mu.Lock()
 	a.waiting = append(a.waiting, add)
+	enough := len(a.waiting) >= a.want
 	a.mu.Unlock()
+	if !enough {
+		return
+	}
 	select {
 	case a.wake <- struct{}{}:
 	default: // it will look
 	}
 }
 
+// gatherMax bounds the time for which a batch waits for more records.
+const gatherMax = 2 * time.Millisecond
+
+// gather waits a moment for as many records as lately came together, for no
+// longer than the last batch took. Those who were served by one sync come back at
+// about the same time and shall share the next one. A lone record never waits.
+func (a *appender) gather() {
+	// Those who are about to hand over a record do so first.
+	runtime.Gosched()
+	a.mu.Lock()
+	n := len(a.waiting)
+	if n == 0 || n >= a.expected {
+		a.mu.Unlock()
+		return
+	}
+	a.want = a.expected
+	a.mu.Unlock()
+	moment := time.NewTimer(min(a.took, gatherMax))
+	defer moment.Stop()
+	select {
+	case <-a.wake: // there are enough, or it is the end
+	case <-moment.C:
+	}
+	a.mu.Lock()
+	a.want = 0
+	a.mu.Unlock()
+}
+
 // take removes the next batch from the queue.
 func (a *appender) take() []*addition {
+	a.gather()
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	n, size := 0, 0
@@ -158,7 +199,10 @@ func (a *appender) run() {
 	defer close(a.stopped)
 	for range a.wake {
 		for batch := a.take(); len(batch) > 0; batch = a.take() {
+			began := time.Now()
 			err := a.append(batch)
+			a.took = time.Since(began)
+			a.expected = max(len(batch), a.expected*3/4)
 			for _, add := range batch {
 				add.done <- err
 			}
@@ -266,33 +310,7 @@ func (a *appender) reserve(end int64) error {
 // write writes a batch at base, with zeros behind it if that pays, and syncs.
 func (a *appender) write(batch []*addition, base, end int64) error {
 	c := a.cur
-	at := base // of the stage in the file
-	flush := func() error {
-		if len(a.stage) == 0 {
-			return nil
-		}
-		_, err := c.f.WriteAt(a.stage, at)
-		at += int64(len(a.stage))
-		a.stage = a.stage[:0]
-		return err
-	}
-	defer func() { a.stage = a.stage[:0] }()
-	for _, add := range batch {
-		if len(a.stage)+len(add.record) > stageSize {
-			if err := flush(); err != nil {
-				return err
-			}
-		}
-		if len(add.record) > stageSize {
-			if _, err := c.f.WriteAt(add.record, at); err != nil {
-				return err
-			}
-			at += int64(len(add.record))
-			continue
-		}
-		a.stage = append(a.stage, add.record...)
-	}
-	if err := flush(); err != nil {
+	if err := a.put(batch, base, end-base > zeroBatchMax); err != nil {
 		return err
 	}
 	if err := a.zeroAhead(base, end); err != nil {
@@ -310,6 +328,79 @@ func (a *appender) write(batch []*addition, base, end int64) error {
 		c.named = true
 	}
 	return nil
+}
+
+// put writes the records of a batch one behind the other, from base on. A batch
+// that is direct goes past the page cache but for its two ends: new pages of the
+// page cache cost more than all else that is done with a body, and nobody reads
+// it soon.
+func (a *appender) put(batch []*addition, base int64, direct bool) error {
+	if a.stage == nil {
+		a.stage = make([]byte, stageSize)
+	}
+	// What is staged begins in a page of the stage where it does in one of the
+	// file, so that whole pages are whole in both.
+	from := 0
+	if direct {
+		from = int(base % disk.DirectAlign)
+	}
+	at, to := base, from
+	flush := func() error {
+		staged := a.stage[from:to]
+		write := a.cur.writePages
+		if !direct {
+			write = a.cur.writeCached
+		}
+		err := write(staged, at)
+		at += int64(len(staged))
+		from, to = 0, 0
+		return err
+	}
+	for _, add := range batch {
+		for rest := add.record; len(rest) > 0; {
+			n := copy(a.stage[to:], rest)
+			to += n
+			if rest = rest[n:]; to < len(a.stage) {
+				continue
+			}
+			if err := flush(); err != nil {
+				return err
+			}
+		}
+	}
+	if from == to {
+		return nil
+	}
+	return flush()
+}
+
+func (c *current) writeCached(p []byte, off int64) error {
+	_, err := c.f.WriteAt(p, off)
+	return err
+}
+
+// writePages writes whole pages past the page cache, if the file can, and what
+// is before and behind them through it: those pages it shares with what was
+// written before and what will be.
+func (c *current) writePages(p []byte, off int64) error {
+	head := min(int64(len(p)), roundUp(off, disk.DirectAlign)-off)
+	tail := roundDown(int64(len(p))-head, disk.DirectAlign) + head
+	for _, part := range [...]struct{ from, to int64 }{{0, head}, {tail, int64(len(p))}} {
+		if part.from == part.to {
+			continue
+		}
+		if err := c.writeCached(p[part.from:part.to], off+part.from); err != nil {
+			return err
+		}
+	}
+	if head == tail {
+		return nil
+	}
+	direct, err := disk.WriteDirect(c.f, p[head:tail], off+head)
+	if err == nil && !direct {
+		err = c.writeCached(p[head:tail], off+head)
+	}
+	return err
 }
 
 // zeroAhead writes zeros after the batch [base, end) if it ran past those

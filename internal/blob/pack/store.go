@@ -91,6 +91,10 @@ type Store struct {
 	bufs    bufferPool
 	cold    coldness // of checks
 	stats   counters
+	holes   atomic.Int32 // one of the punch constants
+
+	transfers transferPool
+	passes    passes
 
 	appender *appender
 	reaper   *reaper
@@ -107,10 +111,11 @@ type Store struct {
 }
 
 var (
-	_ blob.Store   = (*Store)(nil)
-	_ blob.Walker  = (*Store)(nil)
-	_ blob.Checker = (*Store)(nil)
-	_ blob.Stater  = (*Store)(nil)
+	_ blob.Store     = (*Store)(nil)
+	_ blob.Walker    = (*Store)(nil)
+	_ blob.Checker   = (*Store)(nil)
+	_ blob.Stater    = (*Store)(nil)
+	_ blob.Compactor = (*Store)(nil)
 )
 
 // unsealed is a file in open/.
@@ -163,6 +168,7 @@ func (s *Store) Close() error {
 	s.sealer.stop()
 	s.reaper.stop()
 	s.handles.close()
+	s.transfers.close()
 	return nil
 }
 

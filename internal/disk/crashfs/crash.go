@@ -1,7 +1,6 @@
 package crashfs
 
 import (
-	"bytes"
 	"maps"
 	"math/rand/v2"
 	"path/filepath"
@@ -22,6 +21,10 @@ const (
 func (f *FS) Crash(keep Keep, rnd *rand.Rand) *FS {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	return f.crash(keep, rnd)
+}
+
+func (f *FS) crash(keep Keep, rnd *rand.Rand) *FS {
 	kept := func() bool { return keep == KeepAll || keep == KeepRandom && rnd.IntN(2) == 0 }
 
 	names, dirs := maps.Clone(f.durable), maps.Clone(f.durDirs)
@@ -31,6 +34,7 @@ func (f *FS) Crash(keep Keep, rnd *rand.Rand) *FS {
 		}
 	}
 	c := New()
+	c.solid = f.solid
 	for dir := range dirs {
 		if reachable(dirs, dir) {
 			c.dirs[dir], c.durDirs[dir] = true, true
@@ -40,9 +44,9 @@ func (f *FS) Crash(keep Keep, rnd *rand.Rand) *FS {
 		if !c.dirs[filepath.Dir(name)] {
 			continue
 		}
-		content := ino.crash(keep, kept, rnd)
-		after := &inode{cur: content, durable: bytes.Clone(content), pages: map[int64]bool{}}
-		c.allocate(after, 0, int64(len(content)))
+		left := ino.crash(keep, kept, rnd)
+		after := &inode{cur: left, durable: left.clone(), pages: map[int64]bool{}}
+		c.allocate(after, 0, left.size)
 		c.names[name], c.durable[name] = after, after
 	}
 	return c
@@ -59,27 +63,27 @@ func reachable(dirs map[string]bool, dir string) bool {
 	return false
 }
 
-func (i *inode) crash(keep Keep, kept func() bool, rnd *rand.Rand) []byte {
-	content := bytes.Clone(i.durable)
+func (i *inode) crash(keep Keep, kept func() bool, rnd *rand.Rand) content {
+	left := i.durable.clone()
 	for _, op := range i.pending {
 		switch {
 		case kept():
-			content = op.apply(content)
+			left = op.apply(left)
 		case keep == KeepRandom && op.kind == opWrite && rnd.IntN(2) == 0:
-			content = op.tear(content, rnd)
+			left = op.tear(left, rnd)
 		}
 	}
-	return content
+	return left
 }
 
 // tear applies any of the sectors of a write.
-func (op dataOp) tear(content []byte, rnd *rand.Rand) []byte {
+func (op dataOp) tear(left content, rnd *rand.Rand) content {
 	for at, p := op.off, op.data; len(p) > 0; {
 		n := min(sectorSize-at%sectorSize, int64(len(p)))
 		if rnd.IntN(2) == 0 {
-			content = dataOp{kind: opWrite, off: at, data: p[:n]}.apply(content)
+			left = left.write(p[:n], at)
 		}
 		at, p = at+n, p[n:]
 	}
-	return content
+	return left
 }

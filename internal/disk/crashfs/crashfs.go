@@ -9,6 +9,7 @@ package crashfs
 
 import (
 	"io/fs"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"sync"
@@ -61,11 +62,14 @@ type FS struct {
 	fault     Fault
 	dead      bool // the power is cut
 	failEvery bool // each operation from failOp on fails
+	solid     bool // files cannot have holes
+
+	watch func(op int, crash func(Keep, *rand.Rand) *FS) // nil for nobody
 }
 
 type inode struct {
-	cur     []byte // what a read sees
-	durable []byte // what a crash leaves at least
+	cur     content // what a read sees
+	durable content // what a crash leaves at least
 	pending []dataOp
 	pages   map[int64]bool // allocated
 	lost    int            // syncs that lost something; every open file learns of each
@@ -144,6 +148,15 @@ func (f *FS) FailAll(fault Fault) {
 	f.failOp, f.fault, f.failEvery = f.ops+1, fault, true
 }
 
+// Watch calls fn before each operation that changes something, with its number,
+// while everything else stands still. crash is Crash at that instant; fn must not
+// use f in any other way. Nil ends it.
+func (f *FS) Watch(fn func(op int, crash func(Keep, *rand.Rand) *FS)) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.watch = fn
+}
+
 // FailRead makes the n-th read from now fail.
 func (f *FS) FailRead(n int) {
 	f.mu.Lock()
@@ -166,6 +179,19 @@ func (f *FS) Limit(n int64) {
 	if n >= 0 {
 		f.capacity = f.used + n/pageSize
 	}
+}
+
+func (f *FS) isSolid() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.solid
+}
+
+// Solid makes it a file system whose files cannot have holes.
+func (f *FS) Solid() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.solid = true
 }
 
 // Used is the number of bytes allocated.
@@ -194,7 +220,7 @@ func (f *FS) ReadFile(name string) []byte {
 	if ino == nil {
 		return nil
 	}
-	return append([]byte{}, ino.cur...)
+	return ino.cur.all()
 }
 
 // Flip inverts the bits of mask in one byte of a file, on the disk itself.
@@ -202,9 +228,9 @@ func (f *FS) Flip(name string, off int64, mask byte) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	ino := f.names[filepath.Clean(name)]
-	ino.cur[off] ^= mask
-	if off < int64(len(ino.durable)) {
-		ino.durable[off] ^= mask
+	ino.cur = ino.cur.flip(off, mask)
+	if off < ino.durable.size {
+		ino.durable = ino.durable.flip(off, mask)
 	}
 }
 
@@ -215,6 +241,9 @@ func (f *FS) step(op, name string, wantsSpace bool) (do bool, err error) {
 		return false, &fs.PathError{Op: op, Path: name, Err: syscall.EIO}
 	}
 	f.ops++
+	if f.watch != nil {
+		f.watch(f.ops, f.crash)
+	}
 	if f.failOp == 0 || f.ops < f.failOp || (f.ops > f.failOp && !f.failEvery) {
 		return true, nil
 	}

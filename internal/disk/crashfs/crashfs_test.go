@@ -155,3 +155,33 @@ func TestTornWrite(t *testing.T) {
 		t.Error("no write was ever torn")
 	}
 }
+
+// TestShorterAndLongerAgain sees nothing of what a truncation took away.
+func TestShorterAndLongerAgain(t *testing.T) {
+	t.Parallel()
+	fsys := crashfs.New()
+	f := create(t, fsys, "f", "0123456789")
+	if err := errors.Join(f.Truncate(3), f.Truncate(8)); err != nil {
+		t.Fatal(err)
+	}
+	if got := string(fsys.ReadFile("f")); got != "012\x00\x00\x00\x00\x00" {
+		t.Errorf("longer again: %q", got)
+	}
+	if _, err := f.WriteAt([]byte("x"), 6); err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(f.Sync(), fsys.SyncDir(".")); err != nil {
+		t.Fatal(err)
+	}
+	for _, keep := range []crashfs.Keep{crashfs.KeepNone, crashfs.KeepAll} {
+		if got := string(fsys.Crash(keep, nil).ReadFile("f")); got != "012\x00\x00\x00x\x00" {
+			t.Errorf("after a write behind the end and a crash: %q", got)
+		}
+	}
+	if err := disk.Punch(f, 1, 1<<40); err != nil {
+		t.Fatal(err)
+	}
+	if got := string(fsys.ReadFile("f")); got != "0\x00\x00\x00\x00\x00\x00\x00" {
+		t.Errorf("after a hole: %q", got)
+	}
+}

@@ -1,6 +1,7 @@
 package crashfs
 
 import (
+	"errors"
 	"io"
 	"io/fs"
 	"syscall"
@@ -50,11 +51,8 @@ func (h *file) ReadAt(p []byte, off int64) (int, error) {
 	if err := h.fs.readStep("read", h.name); err != nil {
 		return 0, err
 	}
-	if off >= int64(len(h.ino.cur)) {
-		return 0, io.EOF
-	}
-	n := copy(p, h.ino.cur[off:])
-	if n < len(p) {
+	n := h.ino.cur.read(p, off)
+	if n < len(p) || off >= h.ino.cur.size {
 		return n, io.EOF
 	}
 	return n, nil
@@ -82,7 +80,7 @@ func (h *file) Truncate(size int64) error {
 // Allocate implements disk.Allocator.
 func (h *file) Allocate(off, n int64) error {
 	return h.change("allocate", off, n, func() {
-		if size := off + n; size > int64(len(h.ino.cur)) {
+		if size := off + n; size > h.ino.cur.size {
 			h.ino.do(dataOp{kind: opResize, size: size})
 		}
 	})
@@ -90,6 +88,9 @@ func (h *file) Allocate(off, n int64) error {
 
 // Punch implements disk.Puncher.
 func (h *file) Punch(off, n int64) error {
+	if h.fs.isSolid() {
+		return h.fail("punch", errors.ErrUnsupported)
+	}
 	return h.change("punch", 0, 0, func() {
 		h.ino.do(dataOp{kind: opPunch, off: off, zeros: n})
 		h.fs.release(h.ino, off, off+n)
@@ -131,7 +132,7 @@ func (h *file) Size() (int64, error) {
 	if h.closed {
 		return 0, h.fail("size", fs.ErrClosed)
 	}
-	return int64(len(h.ino.cur)), nil
+	return h.ino.cur.size, nil
 }
 
 // Close implements io.Closer.
@@ -152,29 +153,14 @@ func (i *inode) do(op dataOp) {
 }
 
 // apply returns content changed by op, perhaps in place.
-func (op dataOp) apply(content []byte) []byte {
+func (op dataOp) apply(c content) content {
 	switch op.kind {
 	case opWrite:
-		content = resize(content, max(int64(len(content)), op.off+int64(len(op.data))))
-		copy(content[op.off:], op.data)
+		return c.write(op.data, op.off)
 	case opResize:
-		content = resize(content, op.size)
+		return c.resize(op.size)
 	case opPunch:
-		if op.off < int64(len(content)) {
-			clear(content[op.off:min(int64(len(content)), op.off+op.zeros)])
-		}
+		return c.zero(op.off, op.zeros)
 	}
-	return content
-}
-
-func resize(p []byte, size int64) []byte {
-	if size <= int64(len(p)) {
-		// What lies beyond must read as zeros if the file grows again.
-		clear(p[size:])
-		return p[:size]
-	}
-	if size <= int64(cap(p)) {
-		return p[:size]
-	}
-	return append(p, make([]byte, size-int64(len(p)))...)
+	return c
 }

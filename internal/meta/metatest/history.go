@@ -563,3 +563,15 @@ func (h *history) drain() (all []moraine.Garbage) {
 	})
 	return all
 }
+
+// Fill runs one random history on an empty store and leaves its rows there.
+func Fill(t *testing.T, s meta.Store, seed int) {
+	t.Helper()
+	rapid.Custom(func(rt *rapid.T) bool {
+		h := &history{T: rt, store: s, test: t, model: newModel()}
+		for range 150 {
+			h.transaction()
+		}
+		return true
+	}).Example(seed)
+}

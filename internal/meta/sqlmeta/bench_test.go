@@ -59,39 +59,73 @@ func addVault(tb testing.TB, s meta.Store, name moraine.VaultName) moraine.Vault
 	return v
 }
 
+// BenchmarkUpload writes the rows of uploads to one vault. The clusters of
+// PostgreSQL are in memory unless MORAINE_PGTEST_DIR names a disk.
 func BenchmarkUpload(b *testing.B) {
-	for _, n := range []int{1, 16, 64, 256} {
+	for _, engine := range []struct {
+		name string
+		open func(b *testing.B) *sqlmeta.Store
+	}{
+		{"sqlite", func(b *testing.B) *sqlmeta.Store { return openFor(b, rowsPath(b)) }},
+		{"postgres", func(b *testing.B) *sqlmeta.Store { return openAt(b, sqlmeta.Config{URL: migrated(b)}) }},
+	} {
+		for _, n := range []int{1, 16, 64} {
+			b.Run(fmt.Sprintf("%s/goroutines=%d", engine.name, n), func(b *testing.B) {
+				s := engine.open(b)
+				addVault(b, s, "photos")
+				benchUploads(b, n, s)
+			})
+		}
+	}
+}
+
+// BenchmarkNodes writes the rows of uploads to one vault from two nodes.
+func BenchmarkNodes(b *testing.B) {
+	for _, n := range []int{2, 32} {
 		b.Run(fmt.Sprintf("goroutines=%d", n), func(b *testing.B) {
-			s := openFor(b, filepath.Join(b.TempDir(), "rows.db"))
+			url := migrated(b)
+			s, other := openAt(b, sqlmeta.Config{URL: url}), openAt(b, sqlmeta.Config{URL: url})
 			addVault(b, s, "photos")
-			ctx := context.Background()
-			before := s.Commits()
-			var left, clock atomic.Int64
-			left.Store(int64(b.N))
-			b.ReportAllocs()
-			b.ResetTimer()
-			var wg sync.WaitGroup
-			for range n {
-				wg.Go(func() {
-					for left.Add(-1) >= 0 {
-						now := benchTime.Add(time.Duration(clock.Add(1)) * time.Millisecond)
-						err := s.Update(ctx, func(tx meta.Tx) error {
-							_, err := upload(tx, "photos", now)
-							return err
-						})
-						if err != nil {
-							b.Error(err)
-							return
-						}
-					}
-				})
-			}
-			wg.Wait()
-			b.StopTimer()
-			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "ops/s")
-			b.ReportMetric(float64(s.Commits()-before)/float64(b.N), "commits/op")
+			benchUploads(b, n, s, other)
 		})
 	}
+}
+
+// benchUploads has n goroutines upload, in turn to each of the stores.
+func benchUploads(b *testing.B, n int, stores ...*sqlmeta.Store) {
+	ctx := context.Background()
+	sum := func(count func(*sqlmeta.Store) uint64) (n uint64) {
+		for _, s := range stores {
+			n += count(s)
+		}
+		return n
+	}
+	commits, retries := sum((*sqlmeta.Store).Commits), sum((*sqlmeta.Store).Retries)
+	var left, clock atomic.Int64
+	left.Store(int64(b.N))
+	b.ReportAllocs()
+	b.ResetTimer()
+	var wg sync.WaitGroup
+	for i := range n {
+		wg.Go(func() {
+			for left.Add(-1) >= 0 {
+				now := benchTime.Add(time.Duration(clock.Add(1)) * time.Millisecond)
+				err := stores[i%len(stores)].Update(ctx, func(tx meta.Tx) error {
+					_, err := upload(tx, "photos", now)
+					return err
+				})
+				if err != nil {
+					b.Error(err)
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
+	b.StopTimer()
+	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "ops/s")
+	b.ReportMetric(float64(sum((*sqlmeta.Store).Commits)-commits)/float64(b.N), "commits/op")
+	b.ReportMetric(float64(sum((*sqlmeta.Store).Retries)-retries)/float64(b.N), "retries/op")
 }
 
 func BenchmarkGet(b *testing.B) {
@@ -128,6 +162,34 @@ func BenchmarkGet(b *testing.B) {
 			})
 		})
 	}
+}
+
+// BenchmarkBytes measures how much room the rows of an archive in one piece
+// take, with their indexes.
+func BenchmarkBytes(b *testing.B) {
+	const archives = 100_000
+	b.Run("sqlite", func(b *testing.B) {
+		for b.Loop() {
+			path := rowsPath(b)
+			s := openFor(b, path)
+			fillArchives(b, s, archives)
+			if err := s.Close(); err != nil {
+				b.Fatal(err)
+			}
+			b.ReportMetric(float64(fileSize(b, path))/archives, "bytes/archive")
+		}
+	})
+	b.Run("postgres", func(b *testing.B) {
+		for b.Loop() {
+			s := openAt(b, sqlmeta.Config{URL: migrated(b)})
+			fillArchives(b, s, archives)
+			size, err := sqlmeta.RelationBytes(s, "archives", "extents")
+			if err != nil {
+				b.Fatal(err)
+			}
+			b.ReportMetric(float64(size)/archives, "bytes/archive")
+		}
+	})
 }
 
 const benchRows = 1_000_000

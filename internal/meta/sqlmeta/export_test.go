@@ -4,7 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
+	"slices"
 	"strings"
+
+	"github.com/jackc/pgx/v5/stdlib"
 
 	"moraine/internal/meta"
 )
@@ -29,8 +33,9 @@ var ErrCommit = errors.New("commit failed by the test")
 // FailCommits makes the next n commits return ErrCommit, after they took effect
 // if persist is set, else undone. Call it while no Update runs.
 func FailCommits(s *Store, n int, persist bool) {
-	honest := s.writer.commit
-	s.writer.commit = func(ses *session) error {
+	w := s.writer
+	honest := w.commit
+	w.commit = func(ses *session) error {
 		if n == 0 {
 			return honest(ses)
 		}
@@ -43,8 +48,95 @@ func FailCommits(s *Store, n int, persist bool) {
 	}
 }
 
+// Wrap makes every connection to PostgreSQL go through what wrap returns for it.
+func Wrap(c Config, wrap func(net.Conn) net.Conn) Config {
+	c.wrap = wrap
+	return c
+}
+
+// Show returns a setting of the connection of the first writer. Call it while no
+// Update runs.
+func Show(s *Store, setting string) (value string, err error) {
+	err = s.writer.ses.conn.QueryRowContext(context.Background(), "SELECT current_setting($1)", setting).Scan(&value)
+	return value, err
+}
+
+// RelationBytes is the size of tables of PostgreSQL with their indexes. Call it
+// while no Update runs.
+func RelationBytes(s *Store, tables ...string) (sum int64, err error) {
+	for _, table := range tables {
+		var n int64
+		err = errors.Join(err, s.writer.ses.conn.QueryRowContext(context.Background(), "SELECT pg_total_relation_size($1::regclass)", table).Scan(&n))
+		sum += n
+	}
+	return sum, err
+}
+
+// Bounds of the tries after a race.
+const RacesMax = racesMax
+
 // Disconnect takes the connection away from under a transaction.
 func Disconnect(t meta.Tx) error { return t.(*tx).ses.close() }
+
+// PlanPostgres explains how PostgreSQL runs a query.
+func PlanPostgres(s *Store, query string) (lines []string, err error) {
+	ses := s.writer.ses
+	n := 0
+	for strings.Contains(query, fmt.Sprintf("$%d", n+1)) {
+		n++
+	}
+	args := ""
+	if n > 0 {
+		args = "(" + strings.Repeat("NULL, ", n-1) + "NULL)"
+	}
+	err = ses.conn.Raw(func(c any) error {
+		all, err := c.(*stdlib.Conn).Conn().PgConn().Exec(context.Background(),
+			"PREPARE planned AS "+ses.words.Replace(query)+"; EXPLAIN (COSTS OFF) EXECUTE planned"+args+"; DEALLOCATE planned").ReadAll()
+		if err != nil {
+			return err
+		}
+		for _, row := range all[1].Rows {
+			lines = append(lines, string(row[0]))
+		}
+		return nil
+	})
+	return lines, err
+}
+
+// Columns lists the tables of a database and their columns with what may be in
+// them, but for what is there for the steps of the schema.
+func Columns(s *Store) (lines []string, err error) {
+	query := `SELECT m.name || '.' || p.name || ' ' || p.type || CASE WHEN p."notnull" = 1 THEN ' NOT NULL' ELSE '' END || ' key ' || p.pk
+FROM sqlite_master AS m JOIN pragma_table_info(m.name) AS p WHERE m.type = 'table' AND m.name NOT LIKE 'sqlite_%' AND m.name NOT LIKE 'schema_%'`
+	if s.readers.dialect == postgresDialect {
+		query = `SELECT c.table_name || '.' || c.column_name || ' ' || upper(c.data_type) || CASE WHEN c.is_nullable = 'NO' THEN ' NOT NULL' ELSE '' END
+|| ' key ' || COALESCE((SELECT k.ordinal_position FROM information_schema.key_column_usage AS k
+WHERE k.table_name = c.table_name AND k.column_name = c.column_name AND k.table_schema = c.table_schema), 0)
+FROM information_schema.columns AS c WHERE c.table_schema = current_schema() AND c.table_name NOT LIKE 'schema\_%'`
+	}
+	err = s.readers.with(context.Background(), func(ses *session) (err error) {
+		lines, err = names(context.Background(), ses.conn, query)
+		return err
+	})
+	slices.Sort(lines)
+	return lines, err
+}
+
+// Indexes lists the indexes of a database that have a name of ours, and their
+// columns.
+func Indexes(s *Store) (lines []string, err error) {
+	query := `SELECT replace(replace(replace(sql, 'USING btree ', ''), '"', ''), 'public.', '') FROM sqlite_master WHERE type = 'index' AND sql IS NOT NULL`
+	if s.readers.dialect == postgresDialect {
+		query = `SELECT replace(replace(replace(replace(indexdef, 'USING btree ', ''), 'public.', ''), 'WHERE (', 'WHERE '), 'NULL)', 'NULL')
+FROM pg_indexes WHERE schemaname = current_schema() AND indexname NOT LIKE '%\_pkey' AND indexname NOT LIKE 'schema\_%'`
+	}
+	err = s.readers.with(context.Background(), func(ses *session) (err error) {
+		lines, err = names(context.Background(), ses.conn, query)
+		return err
+	})
+	slices.Sort(lines)
+	return lines, err
+}
 
 // Plan explains how SQLite runs a query, a line per table.
 func Plan(s *Store, query string) (lines []string, err error) {
@@ -70,3 +162,42 @@ func Plan(s *Store, query string) (lines []string, err error) {
 
 // Waiting is how many Updates wait for their turn.
 func Waiting(s *Store) int { return len(s.writer.queue) }
+
+// Moved lists the tables that move as they are.
+func Moved() []string { return slices.Clone(moved[:]) }
+
+// Tables lists the tables of the schema in order of name.
+func Tables(ctx context.Context, s *Store) ([]string, error) {
+	rows, err := query(ctx, s, "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' ORDER BY name")
+	var names []string
+	for _, row := range rows {
+		names = append(names, row[0].(string))
+	}
+	return names, err
+}
+
+// Rows returns all rows of a table.
+func Rows(ctx context.Context, s *Store, table string) ([][]any, error) {
+	return query(ctx, s, "SELECT * FROM "+table)
+}
+
+func query(ctx context.Context, s *Store, text string) (list [][]any, err error) {
+	err = s.View(ctx, func(mtx meta.Tx) error {
+		rows, err := mtx.(*tx).ses.conn.QueryContext(ctx, text)
+		if err != nil {
+			return err
+		}
+		defer rows.Close()
+		columns, err := rows.Columns()
+		for err == nil && rows.Next() {
+			row, to := make([]any, len(columns)), make([]any, len(columns))
+			for i := range row {
+				to[i] = &row[i]
+			}
+			err = rows.Scan(to...)
+			list = append(list, row)
+		}
+		return errors.Join(err, rows.Err())
+	})
+	return list, err
+}

@@ -37,11 +37,12 @@ AND (state = 'InProgress' OR expires_ms IS NULL OR expires_ms > $7)
 ORDER BY created_ms DESC, job_id DESC LIMIT $8`
 
 	// jobClaim passes over the jobs that are leased: no more than there are
-	// workers.
-	jobClaim = `UPDATE jobs SET lease_owner = $1, lease_until_ms = $2, ready_ms = CASE WHEN due_ms > $2 THEN due_ms ELSE $2 END
-WHERE job_id IN (SELECT job_id FROM jobs WHERE state = 'InProgress' AND due_ms <= $3
-AND (lease_until_ms IS NULL OR lease_until_ms <= $3) ORDER BY due_ms, job_id LIMIT $4)
-RETURNING ` + jobColumns
+	// workers. It selects once: a selection that is made anew for each row of
+	// the table would pass over what is claimed already, and find others.
+	jobClaim = `WITH claimed AS MATERIALIZED (SELECT job_id FROM jobs WHERE state = 'InProgress' AND due_ms <= $3
+AND (lease_until_ms IS NULL OR lease_until_ms <= $3) ORDER BY due_ms, job_id LIMIT $4` + skipLocked + `)
+UPDATE jobs SET lease_owner = $1, lease_until_ms = $2, ready_ms = CASE WHEN due_ms > $2 THEN due_ms ELSE $2 END
+WHERE job_id IN (SELECT job_id FROM claimed) RETURNING ` + jobColumns
 
 	jobHasten = `UPDATE jobs SET due_ms = $2, ready_ms = CASE WHEN lease_until_ms > $2 THEN lease_until_ms ELSE $2 END
 WHERE body_id = $1 AND state = 'InProgress' AND due_ms > $2`

@@ -10,6 +10,8 @@ import (
 const leaseColumns = `lease_name, owner, number, until_ms`
 
 const (
+	timeGet = `SELECT ` + databaseClock
+
 	leaseGet     = `SELECT ` + leaseColumns + ` FROM leases WHERE lease_name = $1`
 	leaseAcquire = `INSERT INTO leases (` + leaseColumns + `) VALUES ($1, $2, 1, $3)
 ON CONFLICT (lease_name) DO UPDATE SET owner = excluded.owner, until_ms = excluded.until_ms,

@@ -22,8 +22,10 @@ next_ms = excluded.next_ms, lease_owner = excluded.lease_owner, attempts = exclu
 tried_ms = excluded.tried_ms, error = excluded.error`
 	messageDrop = `DELETE FROM outbox WHERE message_id = $1`
 
-	messageClaim = `UPDATE outbox SET lease_owner = $1, next_ms = $2 WHERE message_id IN
-(SELECT message_id FROM outbox WHERE next_ms <= $3 ORDER BY next_ms, message_id LIMIT $4) RETURNING ` + messageColumns
+	// messageClaim selects once, as jobClaim does.
+	messageClaim = `WITH claimed AS MATERIALIZED (SELECT message_id FROM outbox WHERE next_ms <= $3
+ORDER BY next_ms, message_id LIMIT $4` + skipLocked + `)
+UPDATE outbox SET lease_owner = $1, next_ms = $2 WHERE message_id IN (SELECT message_id FROM claimed) RETURNING ` + messageColumns
 
 	messageNextDue = `SELECT next_ms FROM outbox WHERE next_ms IS NOT NULL ORDER BY next_ms LIMIT 1`
 	messageList    = `SELECT ` + messageColumns + ` FROM outbox WHERE state = $1 AND message_id > $2 ORDER BY message_id LIMIT $3`

@@ -15,6 +15,7 @@ var scans = map[string]string{
 	"SELECT vault_id FROM dead_vaults":                 "SCAN dead_vaults USING COVERING INDEX sqlite_autoindex_dead_vaults_1",
 	"SELECT ready_ms FROM jobs":                        "SCAN jobs USING COVERING INDEX jobs_ready",
 	"SELECT first_byte, size, blob_id, ref, tree_hash, verified_ms, fault, body_id FROM extents ORDER": "SCAN extents",
+	"WITH claimed":                                                  "SCAN claimed", // as many as the limit says
 	"SELECT next_ms FROM outbox":                                    "SCAN outbox USING COVERING INDEX outbox_next",
 	"SELECT state, count(*) FROM outbox":                            "SCAN outbox USING COVERING INDEX outbox_state",
 	"SELECT state, count(*) FROM jobs":                              "SCAN jobs USING COVERING INDEX jobs_due",

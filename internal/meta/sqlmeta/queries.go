@@ -1,10 +1,9 @@
 package sqlmeta
 
-// queries lists every statement that runs after start-up. A session prepares no
-// other, and a test looks at the plan of each.
+// queries lists every statement that runs after start-up but those around
+// transactions. A session prepares no other, and a test looks at the plan of
+// each.
 var queries = [...]string{
-	beginView, beginUpdate, commit, rollback, savepoint, rollbackTo, release,
-
 	vaultGet, vaultByID, vaultList, vaultCount, vaultFigures, vaultSave, vaultDelete, vaultBury,
 
 	archiveGet, archiveInsert, archiveDelete, archiveScan, archiveFaulty,
@@ -35,4 +34,15 @@ var queries = [...]string{
 	identityGet, identityByID, identityList, identityCount, identitySave, identityDelete,
 	keyGet, keyList, keySave, keyDelete, keyTouch,
 	blobKeyList, blobKeySave,
+	timeGet,
+	houseGet, houseSave, arrivalSave, arrivalList, arrivalDrop, extentMoved,
 }
+
+// listed holds the same.
+var listed = func() map[string]bool {
+	all := make(map[string]bool, len(queries))
+	for _, q := range queries {
+		all[q] = true
+	}
+	return all
+}()

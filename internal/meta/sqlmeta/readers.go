@@ -13,6 +13,7 @@ import (
 
 // readers is the pool of connections for Views.
 type readers struct {
+	*dialect
 	db  *sql.DB
 	log *slog.Logger
 	now func() time.Time
@@ -21,8 +22,8 @@ type readers struct {
 	idle chan *session
 }
 
-func newReaders(db *sql.DB, c Config) *readers {
-	r := &readers{db: db, log: c.Log, now: c.Now, idle: make(chan *session, c.Views)}
+func newReaders(db *sql.DB, d *dialect, c Config) *readers {
+	r := &readers{dialect: d, db: db, log: c.Log, now: c.Now, idle: make(chan *session, c.Views)}
 	for range c.Views {
 		r.idle <- nil
 	}
@@ -44,7 +45,7 @@ func (r *readers) take(ctx context.Context) (*session, error) {
 	if ses != nil {
 		return ses, nil
 	}
-	ses, err := openSession(r.db)
+	ses, err := openSession(r.db, r.dialect)
 	if err != nil {
 		r.idle <- nil
 		return nil, translate(err)
@@ -52,10 +53,31 @@ func (r *readers) take(ctx context.Context) (*session, error) {
 	return ses, nil
 }
 
+// begin takes a session and begins a transaction. A connection that was lost
+// while it was idle is replaced, once: fn has not run yet.
+func (r *readers) begin(ctx context.Context) (*session, error) {
+	for again := r.again; ; again = false {
+		ses, err := r.take(ctx)
+		if err != nil {
+			return nil, err
+		}
+		err = ses.run(r.beginView)
+		if err == nil {
+			return ses, nil
+		}
+		r.put(ses, err)
+		if !again || !worthAnother(err) {
+			return nil, translate(err)
+		}
+	}
+}
+
 // put gives a session back; broken says why it must not be used again.
 func (r *readers) put(ses *session, broken error) {
 	if broken != nil {
-		r.log.Warn("reading connection given up", "error", broken)
+		if !errors.Is(broken, errCutOff) {
+			r.log.Warn("reading connection given up", "error", broken)
+		}
 		if err := ses.close(); err != nil {
 			r.log.Warn("close reading connection", "error", err)
 		}
@@ -78,13 +100,9 @@ func (r *readers) with(ctx context.Context, fn func(*session) error) error {
 // view runs fn in a read transaction. The snapshot is the one its first
 // statement finds.
 func (r *readers) view(ctx context.Context, fn func(meta.Tx) error) error {
-	ses, err := r.take(ctx)
+	ses, err := r.begin(ctx)
 	if err != nil {
 		return err
-	}
-	if err := ses.run(beginView); err != nil {
-		r.put(ses, err)
-		return translate(err)
 	}
 	t := &tx{ses: ses, now: r.now, view: ctx}
 	// Deferred, for fn may panic.

@@ -1,6 +1,7 @@
 package sqlmeta
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"database/sql/driver"
@@ -8,7 +9,6 @@ import (
 	"fmt"
 	"net/url"
 	"path/filepath"
-	"slices"
 
 	_ "modernc.org/sqlite" // the engine
 )
@@ -19,6 +19,8 @@ type role int
 const (
 	roleReader role = iota // Views: cannot write
 	roleWriter             // the one connection that writes
+	roleSteps              // steps of the schema, on PostgreSQL
+	roleAlone              // the hold on a database of PostgreSQL
 )
 
 // Page cache per connection, in KiB, negated as PRAGMA cache_size wants it. The
@@ -45,13 +47,19 @@ var pragmas = [...]string{
 	"mmap_size(0)",                 // memory stays bounded, and an I/O error is an error, not a signal
 }
 
-// dataSource is the modernc.org/sqlite name of the database at path.
-func dataSource(path string, r role) (string, error) {
-	abs, err := filepath.Abs(path)
+// dataSource is the modernc.org/sqlite name of the database of c.
+func dataSource(c Config, r role) (string, error) {
+	abs, err := filepath.Abs(c.Path)
 	if err != nil {
 		return "", err
 	}
+	if err := registerVFS(); err != nil {
+		return "", err
+	}
 	q := url.Values{"_defensive": {"1"}, "_dqs": {"0"}, "_error_rc": {"1"}}
+	if name := cmp.Or(c.VFS, vfsName); name != "" {
+		q.Set("vfs", name)
+	}
 	for _, p := range pragmas {
 		q.Add("_pragma", p)
 	}
@@ -72,23 +80,20 @@ func dataSource(path string, r role) (string, error) {
 // Statements run under the background context: a cancellable one would cost a
 // goroutine per statement and could interrupt a batch that others share.
 type session struct {
+	*dialect
 	conn   *sql.Conn
 	stmts  map[string]*sql.Stmt
 	vaults heldVaults // of the writer
 }
 
-func openSession(db *sql.DB) (*session, error) {
+func openSession(db *sql.DB, d *dialect) (*session, error) {
 	conn, err := db.Conn(context.Background())
 	if err != nil {
 		return nil, err
 	}
-	s := &session{conn: conn, stmts: make(map[string]*sql.Stmt, len(queries))}
-	var mode string
-	if err := conn.QueryRowContext(context.Background(), "PRAGMA journal_mode").Scan(&mode); err != nil {
+	s := &session{dialect: d, conn: conn, stmts: make(map[string]*sql.Stmt, len(queries))}
+	if err := d.greet(s); err != nil {
 		return nil, errors.Join(err, s.close())
-	}
-	if mode != "wal" {
-		return nil, errors.Join(fmt.Errorf("journal mode is %q: the file system does not support WAL", mode), s.close())
 	}
 	return s, nil
 }
@@ -110,10 +115,14 @@ func (s *session) stmt(query string) (*sql.Stmt, error) {
 	if st := s.stmts[query]; st != nil {
 		return st, nil
 	}
-	if !slices.Contains(queries[:], query) {
+	if !listed[query] {
 		panic("sqlmeta: a query is missing from the list: " + query)
 	}
-	st, err := s.conn.PrepareContext(context.Background(), query)
+	return s.prepare(query)
+}
+
+func (s *session) prepare(query string) (*sql.Stmt, error) {
+	st, err := s.conn.PrepareContext(context.Background(), s.words.Replace(query))
 	if err != nil {
 		return nil, err
 	}
@@ -121,13 +130,19 @@ func (s *session) stmt(query string) (*sql.Stmt, error) {
 	return st, nil
 }
 
-// run executes a statement that takes nothing and gives nothing.
-func (s *session) run(query string) error {
-	st, err := s.stmt(query)
-	if err != nil {
-		return err
+// run executes one of the statements around transactions.
+func (s *session) run(statement string) error { return s.control(s, statement) }
+
+// exec executes a statement around transactions as any other.
+func (s *session) exec(statement string) error {
+	st := s.stmts[statement]
+	if st == nil {
+		var err error
+		if st, err = s.prepare(statement); err != nil {
+			return err
+		}
 	}
-	_, err = st.ExecContext(context.Background())
+	_, err := st.ExecContext(context.Background())
 	return err
 }
 
@@ -158,15 +173,22 @@ func (s *session) writeHeld() error {
 }
 
 // close discards the connection instead of giving it back to the pool. An open
-// transaction is undone. The statements must end first: the driver cannot close
-// them without their connection.
+// transaction is undone. The statements must end first on SQLite, whose driver
+// cannot close them without their connection; a server forgets them with it.
 func (s *session) close() error {
 	var errs []error
 	for _, st := range s.stmts {
-		errs = append(errs, st.Close())
+		if s.hangUp == nil {
+			errs = append(errs, st.Close())
+		}
 	}
 	// The pool closes a connection that is reported bad.
-	err := s.conn.Raw(func(any) error { return driver.ErrBadConn })
+	err := s.conn.Raw(func(c any) error {
+		if s.hangUp != nil {
+			s.hangUp(c)
+		}
+		return driver.ErrBadConn
+	})
 	if !errors.Is(err, driver.ErrBadConn) && !errors.Is(err, sql.ErrConnDone) {
 		errs = append(errs, err)
 	}

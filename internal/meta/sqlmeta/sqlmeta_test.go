@@ -1,6 +1,8 @@
 package sqlmeta_test
 
 import (
+	"errors"
+	"log"
 	"os"
 	"path/filepath"
 	"sync"
@@ -11,9 +13,17 @@ import (
 	"moraine/internal/meta"
 	"moraine/internal/meta/metatest"
 	"moraine/internal/meta/sqlmeta"
+	"moraine/internal/pgtest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if err := errors.Join(pgtest.Stop(), goleak.Find()); err != nil {
+		log.Print(err)
+		code = max(code, 1)
+	}
+	os.Exit(code)
+}
 
 // openFor opens the store at path until tb ends.
 func openFor(tb testing.TB, path string) *sqlmeta.Store {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"sync"
 	"time"
 
@@ -15,11 +16,20 @@ import (
 
 // Config says where the rows are and how much may happen at once.
 type Config struct {
-	// Path is the database file. It is made if it does not exist; its
-	// directory must. Required.
+	// Path is the database file of SQLite. It is made if it does not exist; its
+	// directory must. Required, unless URL is set.
 	Path string
+	// VFS is the engine's name for the file system that Path is on. Zero is the
+	// operating system's.
+	VFS string
+	// URL names a database of PostgreSQL 14 or later, as postgres://… It must
+	// exist. Zero: SQLite.
+	URL string
+	// Alone refuses a database of PostgreSQL that another store has open alone.
+	// Zero: any number of stores.
+	Alone bool
 	// Views is how many Views run at the same time; the others wait. Each may
-	// hold a connection with 2 MiB of page cache. Zero means 8.
+	// hold a connection, on SQLite with 2 MiB of page cache. Zero means 8.
 	Views int
 	// Batch is how many Updates share one commit at most. Zero means 128.
 	Batch int
@@ -28,8 +38,11 @@ type Config struct {
 	Queue int
 	// Log is told about connections that break. Nil discards.
 	Log *slog.Logger
-	// Now is the time of the store. Nil: time.Now.
+	// Now is the time of the store. Nil: time.Now, on PostgreSQL the clock of the
+	// database.
 	Now func() time.Time
+
+	wrap func(net.Conn) net.Conn // by tests, round each connection to PostgreSQL
 }
 
 func (c Config) withDefaults() Config {
@@ -45,16 +58,18 @@ func (c Config) withDefaults() Config {
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
-	if c.Now == nil {
+	if c.Now == nil && c.URL == "" {
 		c.Now = time.Now
 	}
 	return c
 }
 
-// Store is a meta.Store in one SQLite database. It is safe for concurrent use.
+// Store is a meta.Store in one database. It is safe for concurrent use.
 type Store struct {
 	readers *readers
 	writer  *writer
+	id      string // of the database; "" on SQLite
+	alone   *hold  // nil if others may have it open
 
 	mu     sync.Mutex
 	closed bool           // guarded by mu
@@ -65,34 +80,51 @@ type Store struct {
 
 var _ meta.Store = (*Store)(nil)
 
-// Open opens the database at c.Path, makes it if there is none, and brings its
-// schema to the version of this program. A database of a later version is
-// refused and left as it is.
+// Open opens the database, makes it if there is none on SQLite, and brings its
+// schema to the version of this program. A database that this program cannot use
+// is refused and left as it is.
 func Open(ctx context.Context, c Config) (*Store, error) {
 	c = c.withDefaults()
-	if c.Path == "" {
-		return nil, errors.New("open rows: no path")
+	open := openSQLite
+	if c.URL != "" {
+		open = openPostgres
 	}
-	writing, err := newPool(c.Path, roleWriter, 1)
+	s, err := open(ctx, c)
 	if err != nil {
 		return nil, fmt.Errorf("open rows: %w", err)
 	}
-	if err := migrate(ctx, writing); err != nil {
-		return nil, fmt.Errorf("open rows: %w", errors.Join(translate(err), writing.Close()))
+	return s, nil
+}
+
+func openSQLite(ctx context.Context, c Config) (*Store, error) {
+	if c.Path == "" {
+		return nil, errors.New("no path")
 	}
-	reading, err := newPool(c.Path, roleReader, c.Views)
+	writing, err := newPool(c, roleWriter, 1)
 	if err != nil {
-		return nil, fmt.Errorf("open rows: %w", errors.Join(err, writing.Close()))
+		return nil, err
 	}
-	first, err := openSession(writing)
+	if err := migrate(ctx, writing); err != nil {
+		return nil, errors.Join(translate(err), writing.Close())
+	}
+	reading, err := newPool(c, roleReader, c.Views)
+	if err != nil {
+		return nil, errors.Join(err, writing.Close())
+	}
+	return begin(sqliteDialect, writing, reading, c)
+}
+
+// begin opens the connection that writes and starts what runs on it.
+func begin(d *dialect, writing, reading *sql.DB, c Config) (*Store, error) {
+	first, err := openSession(writing, d)
 	if err == nil {
 		err = first.prepareAll()
 	}
 	if err != nil {
-		return nil, fmt.Errorf("open rows: %w", errors.Join(translate(err), reading.Close(), writing.Close()))
+		return nil, errors.Join(translate(err), reading.Close(), writing.Close())
 	}
 	return &Store{
-		readers: newReaders(reading, c),
+		readers: newReaders(reading, d, c),
 		writer:  startWriter(writing, first, c),
 	}, nil
 }
@@ -128,9 +160,17 @@ func (s *Store) Update(ctx context.Context, fn func(tx meta.Tx) error) error {
 	return s.writer.update(ctx, fn)
 }
 
-// Commits is how many batches of Updates were committed since Open. Each costs
-// one fsync; checkpoints cost some more, now and then.
+// Commits is how many batches of Updates were committed since Open. On SQLite
+// each costs one fsync; checkpoints cost some more, now and then.
 func (s *Store) Commits() uint64 { return s.writer.count.Load() }
+
+// Retries is how many batches of Updates ran again since Open, after a race with
+// another process or a connection that was lost: never on SQLite.
+func (s *Store) Retries() uint64 { return s.writer.retries.Load() }
+
+// Database is what tells a database of PostgreSQL from all others; "" on SQLite,
+// where its file does.
+func (s *Store) Database() string { return s.id }
 
 // Check reads the whole database and reports the first damage it finds, of
 // kind Corrupt. Its time grows with the number of rows.
@@ -139,16 +179,7 @@ func (s *Store) Check(ctx context.Context) error {
 		return err
 	}
 	defer s.active.Done()
-	return s.readers.with(ctx, func(ses *session) error {
-		var verdict string
-		if err := ses.conn.QueryRowContext(ctx, "PRAGMA integrity_check(1)").Scan(&verdict); err != nil {
-			return translate(err)
-		}
-		if verdict != "ok" {
-			return moraine.Wrap(errors.New(verdict), moraine.Corrupt, "the rows are damaged")
-		}
-		return nil
-	})
+	return s.readers.with(ctx, func(ses *session) error { return translate(ses.check(ctx, ses)) })
 }
 
 // Close refuses new transactions, waits for those under way, and closes the
@@ -161,15 +192,15 @@ func (s *Store) Close() error {
 		s.active.Wait()
 		// The writer closes last: the last connection moves the write-ahead
 		// log into the database file, which readers may not.
-		s.endErr = errors.Join(s.readers.close(), s.writer.close())
+		s.endErr = errors.Join(s.readers.close(), s.writer.close(), s.alone.close())
 	})
 	return s.endErr
 }
 
 // newPool makes a database/sql pool. It is only ever asked for connections that
 // sessions then keep.
-func newPool(path string, r role, size int) (*sql.DB, error) {
-	name, err := dataSource(path, r)
+func newPool(c Config, r role, size int) (*sql.DB, error) {
+	name, err := dataSource(c, r)
 	if err != nil {
 		return nil, err
 	}

@@ -4,21 +4,13 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"slices"
+	"strings"
 	"time"
+	"unicode/utf8"
 
 	"moraine"
 	"moraine/internal/meta"
-)
-
-// The statements around transactions.
-const (
-	beginView   = "BEGIN"
-	beginUpdate = "BEGIN IMMEDIATE"
-	commit      = "COMMIT"
-	rollback    = "ROLLBACK"
-	savepoint   = "SAVEPOINT turn"
-	rollbackTo  = "ROLLBACK TO SAVEPOINT turn"
-	release     = "RELEASE SAVEPOINT turn"
 )
 
 // tx is one transaction, used by the goroutine of its View or Update. An error
@@ -26,11 +18,13 @@ const (
 // on an engine that ends a transaction at the first error.
 type tx struct {
 	ses      *session
-	now      func() time.Time
-	view     context.Context // of a View, which it stops; nil in an Update
-	failed   error           // the error that doomed it, translated
-	broken   error           // the same if the connection must go, too
-	wrote    bool            // something, perhaps
+	now      func() time.Time // nil for the clock of the database
+	time     time.Time        // read from it
+	view     context.Context  // of a View, which it stops; nil in an Update
+	failed   error            // the error that doomed it, translated
+	broken   error            // why the connection must go, too
+	again    error            // why all of the transaction is worth another try
+	wrote    bool             // something, perhaps
 	scanning bool
 	over     bool
 }
@@ -46,8 +40,21 @@ func (t *tx) Sweeps() meta.Sweeps     { return sweeps{t} }
 func (t *tx) Scrub() meta.Scrub       { return scrub{t} }
 func (t *tx) Leases() meta.Leases     { return leases{t} }
 
-// Time is the clock of the process: one process at a time has the database.
-func (t *tx) Time() (time.Time, error) { return t.now().UTC().Truncate(time.Millisecond), t.usable() }
+// Time is the clock of the process where one process at a time has the database,
+// and that of the database where several do: they agree on no other.
+func (t *tx) Time() (time.Time, error) {
+	if t.now != nil {
+		return t.now().UTC().Truncate(time.Millisecond), t.usable()
+	}
+	if t.time.IsZero() {
+		now, err := one(t, func(row scanner, at *time.Time) error { return row.Scan((*instant)(at)) }, timeGet)
+		if err != nil {
+			return time.Time{}, err
+		}
+		t.time = now
+	}
+	return t.time, nil
+}
 
 func (t *tx) Accounts() meta.Accounts     { return accounts{t} }
 func (t *tx) Identities() meta.Identities { return identities{t} }
@@ -111,6 +118,9 @@ func (t *tx) doom(err error) error {
 	if !refused(err) && !errors.As(err, &ours) {
 		t.broken = err
 	}
+	if t.ses.again && worthAnother(err) {
+		t.again = err
+	}
 	t.failed = translate(err)
 	return t.failed
 }
@@ -148,11 +158,22 @@ func one[T any](t *tx, read func(scanner, *T) error, query string, args ...any) 
 	if err != nil {
 		return v, err
 	}
+	if t.ses.dooms && !writes[query] && slices.ContainsFunc(args, noText) {
+		return v, meta.ErrNotFound
+	}
 	if err := read(st.QueryRowContext(context.Background(), args...), &v); err != nil {
 		var none T
 		return none, t.doom(err)
 	}
 	return v, nil
+}
+
+// noText reports whether a value is a string that no column of text on PostgreSQL
+// can hold, so that to ask for it is refused instead of answered. Clients may
+// ask for any id.
+func noText(arg any) bool {
+	s, ok := arg.(string)
+	return ok && (strings.IndexByte(s, 0) >= 0 || !utf8.ValidString(s))
 }
 
 // many reads all rows of a query with read. The query bounds their number.
@@ -180,8 +201,12 @@ func each[T any](t *tx, read func(scanner, *T) error, fn func(*T) error, query s
 		return t.doom(err)
 	}
 	t.scanning = true
+	left := true // some of the result
 	defer func() {
 		t.scanning = false
+		if left {
+			t.cutOff()
+		}
 		rows.Close()
 	}()
 	for rows.Next() {
@@ -196,7 +221,27 @@ func each[T any](t *tx, read func(scanner, *T) error, fn func(*T) error, query s
 			return err
 		}
 	}
+	left = false
 	return t.doom(rows.Err())
+}
+
+// errCutOff is why a connection goes whose result nobody wants any more.
+var errCutOff = errors.New("the rest of a result is not wanted")
+
+// cutOff ends the connection of a View that has enough of a result, where the
+// rest, which may be millions of rows, would be read before anything else. In an
+// Update, which shares its connection, it is read.
+func (t *tx) cutOff() {
+	if t.view == nil || t.ses.hangUp == nil {
+		return
+	}
+	if t.broken == nil {
+		t.broken = errCutOff
+	}
+	_ = t.ses.conn.Raw(func(c any) error { //nolint:errcheck // the connection is done with
+		t.ses.hangUp(c)
+		return nil
+	})
 }
 
 // number reads a single integer.

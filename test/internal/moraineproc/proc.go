@@ -46,6 +46,7 @@ type Config struct {
 // Server is a running process.
 type Server struct {
 	Addr, AdminAddr string
+	Data            string // its data directory
 	// StartTook is the time from exec to the first healthy answer.
 	StartTook time.Duration
 
@@ -92,7 +93,7 @@ func Launch(c Config) (*Server, error) {
 		return nil, err
 	}
 	s := &Server{
-		Addr: ports[0], AdminAddr: ports[1],
+		Addr: ports[0], AdminAddr: ports[1], Data: c.Data,
 		log:  &tail{},
 		done: make(chan struct{}),
 	}
@@ -178,11 +179,24 @@ func (s *Server) Kill() {
 
 // Stop asks the server to drain and waits for its clean end.
 func (s *Server) Stop(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, stopMax)
-	defer cancel()
+	if err := s.Term(); err != nil {
+		return err
+	}
+	return s.Wait(ctx)
+}
+
+// Term asks the server to drain. Asked twice it ends at once.
+func (s *Server) Term() error {
 	if err := s.cmd.Process.Signal(syscall.SIGTERM); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		return err
 	}
+	return nil
+}
+
+// Wait waits for the clean end of a server that was asked to drain.
+func (s *Server) Wait(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, stopMax)
+	defer cancel()
 	select {
 	case <-s.done:
 	case <-ctx.Done():

@@ -1,0 +1,2 @@
+-- +goose Up
+CREATE UNIQUE INDEX archives_id ON archives (archive_id);

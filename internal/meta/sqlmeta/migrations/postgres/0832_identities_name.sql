@@ -1,0 +1,2 @@
+-- +goose Up
+CREATE UNIQUE INDEX identities_name ON identities (account, kind, name);
