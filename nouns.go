@@ -178,7 +178,7 @@ type Job struct {
 	Description string // "" if none
 	SNSTopic    string // "" if none
 	Created     time.Time
-	Due         time.Time // when the job may run: Created and the delay of its tier
+	Due         time.Time // when the job may run, by the time of the store: the delay of its tier after it was accepted
 	Completed   time.Time // zero while in progress
 	Expires     time.Time // zero while in progress
 
@@ -191,7 +191,8 @@ type Job struct {
 	Retrieval *Retrieval // of an ArchiveRetrieval, else nil
 	Inventory *Inventory // of an InventoryRetrieval, else nil
 
-	// A worker that claimed the job holds it until LeaseUntil; zero if none.
+	// A process that claimed the job holds it until LeaseUntil, by the time of
+	// the store; zero if none.
 	LeaseOwner string
 	LeaseUntil time.Time
 }

@@ -169,6 +169,39 @@ func TestOpenWrongMaster(t *testing.T) {
 	}
 }
 
+// TestOpenTogether starts processes on rows they share, with the settings of
+// each.
+func TestOpenTogether(t *testing.T) {
+	t.Parallel()
+	o := newOffice(t)
+	first := account.GenerateMaster()
+	newer := account.GenerateMaster()
+	other := bootstrap()
+	other.Account = "999999999999"
+	o.rows = housetest.Rows(t)
+	for _, step := range []struct {
+		name, keys string
+		root       account.Root
+		kind       moraine.Kind // 0: it starts
+		says       string
+	}{
+		{"the first", first, bootstrap(), 0, ""},
+		{"the same again", first, bootstrap(), 0, ""},
+		{"keys of its own", account.GenerateMaster(), bootstrap(), moraine.Corrupt, keyring(t, first).Name()},
+		{"an account of its own", first, other, moraine.Invalid, string(bootstrap().Account)},
+		{"prepared for a newer key", first + newer, bootstrap(), 0, ""},
+		{"not prepared, and needs no newer key yet", first, bootstrap(), 0, ""},
+		{"seals with the newer key", newer + first, bootstrap(), 0, ""},
+		{"lacks the newer key", first, bootstrap(), moraine.Corrupt, keyring(t, newer).Name()},
+		{"has the newer key alone", newer, bootstrap(), 0, ""},
+	} {
+		err := account.New(account.Config{Meta: o.rows, Keyring: keyring(t, step.keys), Root: step.root}).Open(t.Context())
+		if step.kind == 0 && err != nil || step.kind != 0 && (!moraine.IsKind(err, step.kind) || !strings.Contains(err.Error(), step.says)) {
+			t.Errorf("%s: %v", step.name, err)
+		}
+	}
+}
+
 func TestLookup(t *testing.T) {
 	t.Parallel()
 	o := newOffice(t)

@@ -72,9 +72,16 @@ func Sealed(ctx context.Context, rows meta.Store) (sealed bool, err error) {
 }
 
 // Open makes the row of the root's account if there is none, and tries the
-// master keys, so that the wrong ones are noticed at the start.
+// master keys, so that the wrong ones are noticed at the start, and those of a
+// process that shares the rows with others and was given keys or an account of
+// its own.
 func (s *Service) Open(ctx context.Context) error {
 	return s.rows.Update(ctx, func(tx meta.Tx) error {
+		sample, none := tx.AccessKeys().Get(sampleKey)
+		if none == nil && sample.Account != s.root.Account {
+			return moraine.Errorf(moraine.Invalid,
+				"the rows belong to account %s and cannot change to %s; set account_id to the first, the same for all processes that share the rows", sample.Account, s.root.Account)
+		}
 		_, err := tx.Accounts().Get(s.root.Account)
 		if errors.Is(err, meta.ErrNotFound) {
 			err = tx.Accounts().Insert(moraine.Account{ID: s.root.Account, Created: s.instant()})
@@ -82,18 +89,25 @@ func (s *Service) Open(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		sample, err := tx.AccessKeys().Get(sampleKey)
-		if errors.Is(err, meta.ErrNotFound) {
-			return tx.AccessKeys().Save(moraine.AccessKey{
-				ID: sampleKey, Account: s.root.Account, Created: s.instant(),
-				Sealed: s.keyring.Seal([]byte(sampleText), secretName(sampleKey)),
-			})
+		switch {
+		case errors.Is(none, meta.ErrNotFound):
+			sample = moraine.AccessKey{ID: sampleKey, Account: s.root.Account, Created: s.instant()}
+		case none != nil:
+			return none
+		default:
+			if _, err := s.keyring.Open(sample.Sealed, secretName(sampleKey)); err != nil {
+				return moraine.Wrap(err, moraine.Corrupt,
+					"secrets in the rows are sealed with the master key %s, which is not among those of this process, the first of which is %s; give all processes that share the rows the same master_key_file",
+					seal.NameOf(sample.Sealed), s.keyring.Name())
+			}
+			if seal.NameOf(sample.Sealed) == s.keyring.Name() {
+				return nil
+			}
 		}
-		if err != nil {
-			return err
-		}
-		_, err = open(s.keyring, sample.Sealed, secretName(sampleKey))
-		return err
+		// Sealed with the newest key, the sample tells the next process that has
+		// only older ones that it lacks this one.
+		sample.Sealed = s.keyring.Seal([]byte(sampleText), secretName(sampleKey))
+		return tx.AccessKeys().Save(sample)
 	})
 }
 

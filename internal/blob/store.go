@@ -25,7 +25,9 @@ type Store interface {
 	//     but the last. r may keep nothing of the buffer.
 	//   - If r is a Digester its leaf digests are stored; otherwise Put computes
 	//     them. They are kept beside the bytes.
-	//   - Put is not idempotent: putting the same id twice makes two blobs.
+	//   - Put is not idempotent: putting the same id twice makes two blobs. A
+	//     reference is never given twice, also not after a Delete: a process that
+	//     stalled may delete by one it read long ago.
 	//   - Memory does not depend on size.
 	// An error of kind Unavailable leaves it open whether the bytes are stored;
 	// if they are, no reference was returned and Walk will show an orphan.

@@ -261,6 +261,57 @@ func (s *Service) Rotate(ctx context.Context) (id string, err error) {
 	return rows[len(rows)-1].ID, s.use(rows)
 }
 
+// refreshEvery is how late is noticed that another process made a key. Until then
+// blobs that are encrypted with it are unavailable here.
+const refreshEvery = 10 * time.Second
+
+// Run looks for keys that other processes made until ctx is done.
+func (s *Service) Run(ctx context.Context) error {
+	tick := time.NewTicker(refreshEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+			if err := s.Refresh(ctx); err != nil && ctx.Err() == nil {
+				s.cfg.Log.ErrorContext(ctx, "keys that another process made cannot be had yet", "err", err)
+			}
+		}
+	}
+}
+
+// Refresh unwraps the keys that came to the rows since the last look, if there
+// are any, and gives all to Use. The newest becomes current, as it is for the
+// process that made it.
+func (s *Service) Refresh(ctx context.Context) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	rows, err := s.list(ctx)
+	if err != nil || !s.news(rows) {
+		return err
+	}
+	if rows, err = s.load(ctx); err != nil {
+		return err
+	}
+	return s.use(rows)
+}
+
+// news reports whether there are rows of keys that are not in use. s.mu is held.
+func (s *Service) news(rows []moraine.BlobKey) bool {
+	if len(rows) == 0 {
+		return false
+	}
+	if current := s.current.Load(); s.cfg.Master != nil && (current == nil || *current != rows[len(rows)-1].ID) {
+		return true
+	}
+	return slices.ContainsFunc(rows, func(row moraine.BlobKey) bool {
+		id, err := crypt.ParseKeyID(row.ID)
+		_, known := s.keys[id]
+		return err != nil || !known
+	})
+}
+
 // Rewrap has all keys wrapped by the master of now, and returns how many. The
 // keys stay the same, so nothing that is encrypted changes.
 func (s *Service) Rewrap(ctx context.Context) (int, error) {

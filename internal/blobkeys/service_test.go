@@ -276,6 +276,36 @@ func TestRotate(t *testing.T) {
 	}
 }
 
+// TestRefresh rotates in one process. Another that shares rows and blobs cannot
+// read what is encrypted with the new key until it looks, and then can.
+func TestRefresh(t *testing.T) {
+	t.Parallel()
+	db, inner, master := newRows(t), mem.New(), newMaster(t)
+	one := newPlace(t, blobkeys.Config{Meta: db, Master: master}, inner)
+	two := newPlace(t, blobkeys.Config{Meta: db, Master: master}, inner)
+	reader := newPlace(t, blobkeys.Config{Meta: db, Old: master}, inner)
+	one.must(one.Open(t.Context()))
+	two.must(two.Open(t.Context()))
+	reader.must(reader.Open(t.Context()))
+	id, err := one.Rotate(t.Context())
+	one.must(err)
+	data := []byte("encrypted with the new key")
+	ref, err := one.blobs.Put(t.Context(), moraine.NewBlobID(time.Now()), bytes.NewReader(data), int64(len(data)))
+	one.must(err)
+	for _, p := range []*place{two, reader} {
+		if _, err := read(p.blobs, ref, len(data)); !moraine.IsKind(err, moraine.Unavailable) {
+			t.Errorf("read without the key: %v", err)
+		}
+		p.must(p.Refresh(t.Context()))
+		if got, err := read(p.blobs, ref, len(data)); err != nil || !bytes.Equal(got, data) {
+			t.Errorf("read %q, %v", got, err)
+		}
+	}
+	if st := two.status(); st.Keys[len(st.Keys)-1].ID != id || !st.Keys[len(st.Keys)-1].Current {
+		t.Errorf("the new key is not current for the other process: %+v", st)
+	}
+}
+
 // ringFor is a ring of the one key with an id.
 func ringFor(t testing.TB, db *rows, master blobkeys.Master, id string) *crypt.Ring {
 	t.Helper()

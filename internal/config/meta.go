@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -48,6 +49,27 @@ func parseReaders(s string) (int, error) {
 		return 0, fmt.Errorf("%q is not a number from 1 to %d", s, metaReadersMax)
 	}
 	return n, nil
+}
+
+// checkShared demands what servers that share rows and bytes must have in common,
+// and would otherwise make for themselves.
+func (c *Config) checkShared() error {
+	if _, _, bucket := ParseBucket(c.Storage.Blobs); !bucket || !c.Meta.On() {
+		return nil
+	}
+	var missing []string
+	for name, given := range map[string]bool{
+		"account_id": c.Root.Account != "", "MORAINE_ROOT_ACCESS_KEY_ID": c.Root.KeyID != "", "master_key_file": c.MasterKeyFile != "",
+	} {
+		if !given {
+			missing = append(missing, name)
+		}
+	}
+	if len(missing) == 0 {
+		return nil
+	}
+	slices.Sort(missing)
+	return fmt.Errorf("with meta and blobs any number of servers share rows and bytes, and each would make its own of what is not given; set %s to the same for all", strings.Join(missing, ", "))
 }
 
 func (c *Config) checkMeta() error {

@@ -33,7 +33,7 @@ var regionName = regexp.MustCompile(`^[a-z][a-z0-9-]{0,62}$`)
 func (c *Config) Validate() error {
 	return errors.Join(
 		c.checkListen(), c.checkMeta(), c.checkStorage(), c.checkAdmin(), c.checkTLS(), c.checkRoot(), c.checkRegions(), c.checkScrub(),
-		c.checkLifetimes(), c.checkNotify(), c.checkBounds(), c.checkChoices(), c.checkAudit(), c.checkEncryption(),
+		c.checkLifetimes(), c.checkNotify(), c.checkBounds(), c.checkChoices(), c.checkAudit(), c.checkEncryption(), c.checkShared(),
 	)
 }
 

@@ -18,8 +18,15 @@ import (
 )
 
 // Rows returns a store without rows, which is closed after what the test opens
-// later.
+// later. Its time is that of the machine.
 func Rows(t testing.TB) *sqlmeta.Store {
+	t.Helper()
+	return RowsAt(t, time.Now)
+}
+
+// RowsAt is Rows with a time of the store. Several services may share the store
+// as the nodes of a cluster do, each with a clock of its own.
+func RowsAt(t testing.TB, now func() time.Time) *sqlmeta.Store {
 	t.Helper()
 	empty, err := emptyRows()
 	if err != nil {
@@ -29,7 +36,7 @@ func Rows(t testing.TB) *sqlmeta.Store {
 	if err := os.WriteFile(path, empty, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	rows, err := sqlmeta.Open(t.Context(), sqlmeta.Config{Path: path})
+	rows, err := sqlmeta.Open(t.Context(), sqlmeta.Config{Path: path, Now: now})
 	if err != nil {
 		t.Fatal(err)
 	}

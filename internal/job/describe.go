@@ -18,9 +18,13 @@ func (s *Service) find(tx meta.Tx, v *moraine.Vault, id moraine.JobID) (moraine.
 		return j, err
 	}
 	if err != nil || j.Vault != v.ID || j.State != moraine.InProgress && !s.now().Before(j.Expires) {
-		return j, moraine.Errorf(moraine.NotFound, "The job ID was not found: %s", id)
+		return j, noJob(id)
 	}
 	return j, nil
+}
+
+func noJob(id moraine.JobID) error {
+	return moraine.Errorf(moraine.NotFound, "The job ID was not found: %s", id)
 }
 
 // DescribeJob returns a job (§7.4).

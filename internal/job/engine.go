@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
 	"moraine"
 	"moraine/internal/blob"
+	"moraine/internal/lease"
 	"moraine/internal/meta"
 )
 
@@ -16,7 +18,7 @@ import (
 // a process that died holds a job no longer than leaseTime.
 const (
 	leaseTime   = 10 * time.Second
-	pauseMax    = time.Minute // between looks when nothing is known to be due
+	pauseMax    = leaseTime   // between looks: so late is noticed what another process accepted or left
 	retryPause  = time.Second // after a store failed
 	expiryBatch = 200
 	handBackMax = 5 * time.Second // a lease ends soon after
@@ -52,6 +54,13 @@ func (s *Service) Run(ctx context.Context) error {
 // round expires and claims what is due, hands claims to free workers and
 // returns how long nothing more is expected to happen.
 func (s *Service) round(ctx context.Context, free chan struct{}, workers *sync.WaitGroup) time.Duration {
+	if time.Since(s.kept) >= holdTime/4 {
+		if err := s.keepRows(ctx); err != nil && ctx.Err() == nil {
+			s.cfg.Log.ErrorContext(ctx, "downloads not noted", "err", err)
+			return retryPause
+		}
+		s.kept = time.Now()
+	}
 	if err := s.Expire(ctx); err != nil && ctx.Err() == nil {
 		s.cfg.Log.ErrorContext(ctx, "expiry of jobs stopped early", "err", err)
 		return retryPause
@@ -80,18 +89,25 @@ func (s *Service) round(ctx context.Context, free chan struct{}, workers *sync.W
 	return s.untilDue(ctx)
 }
 
-// claim leases jobs that are due and not already running here.
+// claim leases jobs that are due and not already running here. They are due, and
+// leased, by the time of the store, so that processes whose clocks differ do not
+// take jobs from each other.
 func (s *Service) claim(ctx context.Context, limit int) ([]moraine.Job, error) {
-	now := s.now()
-	at, some, err := s.nextDue(ctx)
-	if err != nil || !some || at.After(now) {
+	wait, some, err := s.nextDue(ctx)
+	if err != nil || !some || wait > 0 {
 		return nil, err
 	}
 	var claimed []moraine.Job
-	err = s.cfg.Meta.Update(ctx, func(tx meta.Tx) (err error) {
+	err = s.cfg.Meta.Update(ctx, func(tx meta.Tx) error {
+		now, err := s.clock.Read(tx)
+		if err != nil {
+			return err
+		}
 		claimed, err = tx.Jobs().Claim(s.cfg.Owner, now, now.Add(leaseTime), limit)
 		return err
 	})
+	// Durable: the leases. A crash on the next line leaves the jobs alone until
+	// they are over; then any process claims them.
 	if err != nil {
 		return nil, err
 	}
@@ -107,24 +123,30 @@ func (s *Service) claim(ctx context.Context, limit int) ([]moraine.Job, error) {
 	return fresh, nil
 }
 
-func (s *Service) nextDue(ctx context.Context) (at time.Time, some bool, err error) {
-	err = s.cfg.Meta.View(ctx, func(tx meta.Tx) (err error) {
-		at, some, err = tx.Jobs().NextDue()
+// nextDue is how long it is until a job may be claimed, if there is some.
+func (s *Service) nextDue(ctx context.Context) (wait time.Duration, some bool, err error) {
+	err = s.cfg.Meta.View(ctx, func(tx meta.Tx) error {
+		now, err := tx.Time()
+		if err != nil {
+			return err
+		}
+		at, found, err := tx.Jobs().NextDue()
+		wait, some = at.Sub(now), found
 		return err
 	})
-	return at, some, err
+	return wait, some, err
 }
 
 // untilDue is how long to wait for the next job.
 func (s *Service) untilDue(ctx context.Context) time.Duration {
-	at, some, err := s.nextDue(ctx)
+	wait, some, err := s.nextDue(ctx)
 	switch {
 	case err != nil:
 		return retryPause
 	case !some:
 		return s.pauseMax()
 	}
-	return min(max(at.Sub(s.now()), time.Millisecond), s.pauseMax())
+	return min(max(wait, time.Millisecond), s.pauseMax())
 }
 
 // pauseMax keeps expiry timely when the retention is short.
@@ -220,7 +242,10 @@ func (s *Service) settled(id moraine.JobID) {
 // errLost says that the job is no longer ours to change.
 var errLost = errors.New("the job is not held any more")
 
-// held reads a job again and confirms that this process may change it.
+// held reads a job again and confirms that this process may change it. It does
+// not ask whether the lease is over: as long as nobody else has claimed the job,
+// what this process found out counts. If somebody has, the row says so, and
+// nothing of this transaction remains, however late it comes.
 func (s *Service) held(tx meta.Tx, id moraine.JobID) (moraine.Job, error) {
 	j, err := tx.Jobs().Get(id)
 	if errors.Is(err, meta.ErrNotFound) || err == nil && (j.State != moraine.InProgress || j.LeaseOwner != s.cfg.Owner) {
@@ -230,17 +255,23 @@ func (s *Service) held(tx meta.Tx, id moraine.JobID) (moraine.Job, error) {
 }
 
 // renewer returns a function that renews the lease of a job when a third of it
-// is over; it costs nothing before.
+// is over; it costs nothing before. It goes by both clocks of the process: the
+// one that tells the time may stand still, the other does not know of tests that
+// move time.
 func (s *Service) renewer(ctx context.Context, id moraine.JobID) func() error {
-	next := s.now().Add(leaseTime / 3)
+	told, began := s.now(), time.Now()
 	return func() error {
 		now := s.now()
-		if now.Before(next) {
+		if now.Sub(told) < leaseTime/3 && time.Since(began) < leaseTime/3 {
 			return ctx.Err()
 		}
-		next = now.Add(leaseTime / 3)
+		told, began = now, time.Now()
 		return s.cfg.Meta.Update(ctx, func(tx meta.Tx) error {
 			j, err := s.held(tx, id)
+			if err != nil {
+				return err
+			}
+			now, err := tx.Time()
 			if err != nil {
 				return err
 			}
@@ -349,34 +380,49 @@ var errDeleted = errors.New("the archive was deleted")
 // Expire drops finished jobs whose time is over, except those being
 // downloaded: they go when the download ends (§7.5). A download that begins
 // after the check finds its job expired, because the clock does not run back.
+// Downloads of other processes are noted in the rows of their jobs.
 func (s *Service) Expire(ctx context.Context) error {
 	now := s.now()
+	expired := func(tx meta.Tx) ([]moraine.Job, error) {
+		at, err := tx.Time()
+		if err != nil {
+			return nil, err
+		}
+		// Those being downloaded come first, and are passed over.
+		list, err := tx.Sweeps().ExpiredJobs(now, at, expiryBatch+s.downloads())
+		return slices.DeleteFunc(list, func(j moraine.Job) bool { return s.isReading(j.ID) }), err
+	}
 	for {
-		dropped := 0
-		var expired []moraine.Job
-		err := s.cfg.Meta.View(ctx, func(tx meta.Tx) (err error) {
-			// Those being downloaded come first, and are passed over below.
-			expired, err = tx.Sweeps().ExpiredJobs(now, expiryBatch+s.downloads())
-			return err
+		var n int
+		err := s.cfg.Meta.View(ctx, func(tx meta.Tx) error {
+			list, err := expired(tx)
+			if n = len(list); err != nil || n == 0 {
+				return err
+			}
+			return s.cfg.Expiring.Free(tx)
 		})
-		if err != nil || len(expired) == 0 {
+		if errors.Is(err, lease.ErrElsewhere) {
+			return nil
+		}
+		if err != nil || n == 0 {
 			return err
 		}
 		err = s.cfg.Meta.Update(ctx, func(tx meta.Tx) error {
-			dropped = 0
-			for _, j := range expired {
-				if s.isReading(j.ID) {
-					continue
-				}
-				// The job may have gone with its vault meanwhile.
-				if err := tx.Sweeps().DropJob(j.ID, now); err != nil && !errors.Is(err, meta.ErrNotFound) {
+			list, err := expired(tx)
+			if n = len(list); err != nil || n == 0 {
+				return err
+			}
+			for _, j := range list {
+				if err := tx.Sweeps().DropJob(j.ID, now); err != nil {
 					return err
 				}
-				dropped++
 			}
-			return nil
+			return s.cfg.Expiring.Enter(tx)
 		})
-		if err != nil || dropped == 0 {
+		if errors.Is(err, lease.ErrElsewhere) {
+			return nil
+		}
+		if err != nil || n == 0 {
 			return err
 		}
 	}

@@ -109,9 +109,13 @@ func (s *Service) InitiateJob(ctx context.Context, call access.Call, name string
 // accept gives the job its id and dates and inserts it.
 func (s *Service) accept(tx meta.Tx, v *moraine.Vault, j *moraine.Job) error {
 	now := s.now()
+	due, err := tx.Time() // by the clock that claims go by, whatever that of this process says
+	if err != nil {
+		return err
+	}
 	j.ID, j.Vault, j.Created, j.State = moraine.NewJobID(now), v.ID, now, moraine.InProgress
 	if j.Retrieval != nil {
-		j.Due = now.Add(s.delay(j.Tier))
+		j.Due = due.Add(s.delay(j.Tier))
 		if _, err := s.retrievable(tx, v, j.Retrieval.Archive); err != nil {
 			return err
 		}
@@ -124,7 +128,7 @@ func (s *Service) accept(tx meta.Tx, v *moraine.Vault, j *moraine.Job) error {
 		return tx.Jobs().Save(*j)
 	}
 	// The tier of an inventory job is echoed and has no effect (§7.2).
-	j.Due = now.Add(s.Delays().Standard)
+	j.Due = due.Add(s.Delays().Standard)
 	j.Body = moraine.NewBodyID(now)
 	if s.cfg.InventoryInterval == 0 {
 		// The inventory is of this instant. Saving the snapshot keeps later

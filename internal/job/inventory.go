@@ -40,6 +40,9 @@ func (s *Service) inventory(ctx context.Context, j *moraine.Job) (err error) {
 	// orphans, and the job in progress, which makes another document.
 	spool.asked = true
 	return s.finish(ctx, j, moraine.Succeeded, func(tx meta.Tx, row *moraine.Job) error {
+		if err := spool.inTime(tx); err != nil {
+			return err
+		}
 		row.Output = size
 		row.Inventory.Next = next
 		for _, e := range extents {

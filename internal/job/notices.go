@@ -30,10 +30,14 @@ func notify(tx meta.Tx, j *moraine.Job) error {
 	if err != nil {
 		return fmt.Errorf("describe job: %w", err)
 	}
+	due, err := tx.Time()
+	if err != nil {
+		return err
+	}
 	for _, topic := range topics {
 		err := tx.Outbox().Save(moraine.Message{
 			ID: moraine.NewMessageID(j.Completed), Topic: topic, Source: v.ARN(), Event: j.Action.Completed(), Job: j.ID,
-			Body: body, State: moraine.MessagePending, Created: j.Completed, Next: j.Completed,
+			Body: body, State: moraine.MessagePending, Created: j.Completed, Next: due,
 		})
 		if err != nil {
 			return fmt.Errorf("write message: %w", err)

@@ -2,10 +2,13 @@ package job
 
 import (
 	"context"
+	"errors"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	"moraine"
 	"moraine/internal/access"
@@ -46,6 +49,10 @@ func (s *Service) GetJobOutput(ctx context.Context, call access.Call, name strin
 				return nil, err
 			}
 		}
+	}
+	if err := s.holdRow(ctx, &out.Job); err != nil {
+		release()
+		return nil, err
 	}
 	body := blob.OpenBody(ctx, s.cfg.Blobs, extents, base+out.First, out.Last-out.First+1)
 	out.Body = &heldBody{Body: body, release: release, suspect: s.suspect}
@@ -165,15 +172,27 @@ func clampInt(digits string) int64 {
 	return n
 }
 
-// hold keeps the output of a job from being reclaimed until release is called.
+// reading is the downloads of one job.
+type reading struct {
+	n       int
+	expires time.Time // of the job; zero while nobody has looked
+}
+
+// hold keeps this process from reclaiming the output of a job until release is
+// called.
 func (s *Service) hold(id moraine.JobID) (release func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.reading[id]++
+	r := s.reading[id]
+	if r == nil {
+		r = new(reading)
+		s.reading[id] = r
+	}
+	r.n++
 	return sync.OnceFunc(func() {
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		if s.reading[id]--; s.reading[id] == 0 {
+		if r.n--; r.n == 0 {
 			delete(s.reading, id)
 		}
 	})
@@ -182,7 +201,72 @@ func (s *Service) hold(id moraine.JobID) (release func()) {
 func (s *Service) isReading(id moraine.JobID) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.reading[id] > 0
+	return s.reading[id] != nil
+}
+
+// How other processes learn of downloads. Most end long before their job
+// expires, and nothing is written about them. Clocks of two processes may differ
+// by less than holdEarly without a loss.
+const (
+	holdEarly = 15 * time.Minute // before the expiry, what is being read is noted
+	holdTime  = time.Minute      // for how long
+)
+
+// holdRow keeps other processes from reclaiming the output of a job that
+// expires soon and that this process holds already.
+func (s *Service) holdRow(ctx context.Context, j *moraine.Job) error {
+	s.mu.Lock()
+	s.reading[j.ID].expires = j.Expires
+	s.mu.Unlock()
+	if j.Expires.Sub(s.now()) >= holdEarly {
+		return nil // keepRows will see to it
+	}
+	gone, err := s.holdRows(ctx, []moraine.JobID{j.ID})
+	if err == nil && gone > 0 {
+		err = noJob(j.ID) // it expired just now
+	}
+	return err
+}
+
+// keepRows is holdRow for all downloads under way, done now and then.
+func (s *Service) keepRows(ctx context.Context) error {
+	now := s.now()
+	s.mu.Lock()
+	var ids []moraine.JobID
+	for id, r := range s.reading {
+		if !r.expires.IsZero() && r.expires.Sub(now) < holdEarly {
+			ids = append(ids, id)
+		}
+	}
+	s.mu.Unlock()
+	for batch := range slices.Chunk(ids, expiryBatch) {
+		// One that is gone went with its vault.
+		if _, err := s.holdRows(ctx, batch); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// holdRows returns how many of the jobs are gone.
+func (s *Service) holdRows(ctx context.Context, ids []moraine.JobID) (gone int, err error) {
+	err = s.cfg.Meta.Update(ctx, func(tx meta.Tx) error {
+		gone = 0
+		now, err := tx.Time()
+		if err != nil {
+			return err
+		}
+		for _, id := range ids {
+			switch err := tx.Jobs().Hold(id, now.Add(holdTime)); {
+			case errors.Is(err, meta.ErrNotFound):
+				gone++
+			case err != nil:
+				return err
+			}
+		}
+		return nil
+	})
+	return gone, err
 }
 
 // downloads is how many jobs are being read.

@@ -17,6 +17,7 @@ import (
 	"moraine"
 	"moraine/internal/access"
 	"moraine/internal/blob"
+	"moraine/internal/lease"
 	"moraine/internal/meta"
 )
 
@@ -58,6 +59,12 @@ type Config struct {
 	FreeTier int64
 	// Scarcity of Expedited retrievals. Zero: there is none.
 	Scarcity Scarcity
+	// OrphanGrace is after what time blobs without a row are deleted; half of it
+	// is what an inventory may take. Zero: 24 hours.
+	OrphanGrace time.Duration
+	// Expiring is the lease of dropping what has expired. Nil: no other process
+	// shares the rows.
+	Expiring *lease.Lease
 	// Workers is how many jobs run at the same time. Zero: 4.
 	Workers int
 }
@@ -68,8 +75,10 @@ type Service struct {
 	cfg  Config
 	wake chan struct{} // holds one token when the engine should look again
 
-	mu      sync.Mutex            // guards what follows
-	reading map[moraine.JobID]int // downloads under way, which expiry waits for
+	clock   *lease.Clock               // of the store
+	kept    time.Time                  // when downloads were last noted in rows, by the clock of the process that nobody can set; of Run alone
+	mu      sync.Mutex                 // guards what follows
+	reading map[moraine.JobID]*reading // downloads under way, which expiry waits for
 	running map[moraine.JobID]bool
 	// attempts counts, for jobs in progress, how often a store cut them short.
 	attempts map[moraine.JobID]int
@@ -101,12 +110,15 @@ func New(cfg Config) *Service {
 	if cfg.Finished == nil {
 		cfg.Finished = func() {}
 	}
+	if cfg.OrphanGrace == 0 {
+		cfg.OrphanGrace = 24 * time.Hour
+	}
 	if cfg.Workers == 0 {
 		cfg.Workers = 4
 	}
 	return &Service{
 		cfg: cfg, wake: make(chan struct{}, 1),
-		reading: make(map[moraine.JobID]int), running: make(map[moraine.JobID]bool), attempts: make(map[moraine.JobID]int),
+		clock: lease.NewClock(cfg.Now), reading: make(map[moraine.JobID]*reading), running: make(map[moraine.JobID]bool), attempts: make(map[moraine.JobID]int),
 		asked:     make(map[moraine.JobID]bool),
 		rehearsal: rehearsal{delays: cfg.Delays, scarcity: cfg.Scarcity},
 	}

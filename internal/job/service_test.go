@@ -37,10 +37,10 @@ type house struct {
 
 func newHouse(t testing.TB, change func(*job.Config)) *house {
 	t.Helper()
-	rows := housetest.Rows(t)
+	clock := housetest.NewClock(time.Date(2024, 11, 5, 8, 0, 0, int(123*time.Millisecond), time.UTC))
+	rows := housetest.RowsAt(t, clock.Now)
 	h := &house{
-		t: t, rows: rows, blobs: &damagedStore{Store: mem.New()},
-		clock: housetest.NewClock(time.Date(2024, 11, 5, 8, 0, 0, int(123*time.Millisecond), time.UTC)),
+		t: t, rows: rows, blobs: &damagedStore{Store: mem.New()}, clock: clock,
 		call: access.Call{
 			Principal: access.Principal{Account: "210987654321", ARN: "arn:aws:iam::210987654321:root", Root: true},
 			Region:    "eu-north-1", Account: "-",

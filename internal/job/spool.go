@@ -3,9 +3,11 @@ package job
 import (
 	"bytes"
 	"context"
+	"time"
 
 	"moraine"
 	"moraine/internal/blob"
+	"moraine/internal/meta"
 	"moraine/internal/treehash"
 )
 
@@ -26,8 +28,9 @@ type spool struct {
 	stored  chan error // takes one value; nil if nothing is being stored
 	first   int64      // offset of cur in the document
 	extents []moraine.Extent
-	pending []func() // ends for each blob that it is pending
-	asked   bool     // a transaction was asked to name the blobs
+	pending []func()  // ends for each blob that it is pending
+	asked   bool      // a transaction was asked to name the blobs
+	began   time.Time // when the first blob was about to be stored, by the time of the store
 }
 
 func (s *Service) newSpool(ctx context.Context) *spool {
@@ -56,6 +59,9 @@ func (p *spool) flush() error {
 	p.cur, p.spare = p.spare[:0], piece
 	p.first += int64(len(piece))
 	id := moraine.NewBlobID(p.s.now())
+	if p.began.IsZero() {
+		p.began = p.s.clock.Now()
+	}
 	p.pending = append(p.pending, p.s.cfg.Pending.Begin(id))
 	stored := make(chan error, 1)
 	p.stored = stored
@@ -87,6 +93,16 @@ func (p *spool) end() ([]moraine.Extent, int64, error) {
 	}
 	err := p.wait()
 	return p.extents, p.first, err
+}
+
+// inTime refuses to name blobs that another process may be about to delete as
+// orphans.
+func (p *spool) inTime(tx meta.Tx) error {
+	now, err := tx.Time()
+	if limit := blob.NameWithin(p.s.cfg.OrphanGrace); err == nil && now.Sub(p.began) > limit {
+		err = moraine.Errorf(moraine.Unavailable, "the inventory took longer than %s", limit)
+	}
+	return err
 }
 
 // close waits for what is being stored and gives the blobs up. err is what

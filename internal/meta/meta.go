@@ -16,7 +16,7 @@ import (
 )
 
 // ErrNotFound is what a Get returns when there is no such row, and what Delete,
-// MarkDeleted, Move and DropJob return when there is none to change. Services
+// MarkDeleted, Move, Hold and DropJob return when there is none to change. Services
 // turn it into the sentence a client sees.
 var ErrNotFound = errors.New("no such row")
 
@@ -53,6 +53,12 @@ type Store interface {
 // present: Created of archives, uploads and jobs, Active, Due, Since. A limit of
 // zero rows gives none, except where it says otherwise.
 type Tx interface {
+	// Time is the time of the store, in whole milliseconds: one clock for all
+	// who share the rows, whatever the clocks of their machines say. Leases go
+	// by it, and so does when work is due. It may stand still from the begin of
+	// a transaction to its end.
+	Time() (time.Time, error)
+	Leases() Leases
 	Vaults() Vaults
 	Archives() Archives
 	Bodies() Bodies
@@ -171,7 +177,7 @@ type Uploads interface {
 	CountOpen() (int64, error)
 }
 
-// Jobs is the table of jobs.
+// Jobs is the table of jobs. Due, leases and the now of Claim are by Tx.Time.
 type Jobs interface {
 	Get(id moraine.JobID) (moraine.Job, error)
 	// Save inserts the job or replaces the row with its ID.
@@ -185,6 +191,9 @@ type Jobs interface {
 	// Hasten makes the jobs in progress that name a body due at the given
 	// instant, unless they are due before it.
 	Hasten(b moraine.BodyID, at time.Time) error
+	// Hold says that a job is in use until an instant by Tx.Time, and does not
+	// expire before. One that is held for longer stays so.
+	Hold(id moraine.JobID, until time.Time) error
 	// NextDue returns the earliest instant at which Claim could return a job,
 	// which may be past; ok is false if no job is in progress.
 	NextDue() (at time.Time, ok bool, err error)
@@ -237,7 +246,7 @@ type Notifications interface {
 }
 
 // Outbox is the table of messages to deliver. They outlive the vault and the
-// job they are about.
+// job they are about. Next and the now of Claim are by Tx.Time.
 type Outbox interface {
 	Get(id moraine.MessageID) (moraine.Message, error)
 	// Save inserts the message or replaces the row with its ID. A pending one,
@@ -307,8 +316,9 @@ type Sweeps interface {
 	// DropEndedUploads removes completed and aborted uploads whose Active is
 	// at or before t and returns how many.
 	DropEndedUploads(t time.Time, limit int) (int, error)
-	// ExpiredJobs returns finished jobs whose Expires is at or before t.
-	ExpiredJobs(t time.Time, limit int) ([]moraine.Job, error)
+	// ExpiredJobs returns finished jobs whose Expires is at or before t and that
+	// nobody holds at now (Jobs.Hold).
+	ExpiredJobs(t, now time.Time, limit int) ([]moraine.Job, error)
 	// DropJob removes a job; if it is an inventory job it condemns its body.
 	DropJob(id moraine.JobID, now time.Time) error
 	// Release moves at most limit extents of condemned bodies that no job in

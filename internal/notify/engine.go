@@ -71,7 +71,7 @@ func (s *Service) round(ctx context.Context, attempts *sync.WaitGroup) time.Dura
 	if n > 0 {
 		return 0
 	}
-	at, some, err := s.nextDue(ctx)
+	wait, some, err := s.nextDue(ctx)
 	switch {
 	case err != nil:
 		s.logFailure(ctx, "the outbox cannot be read", err)
@@ -79,26 +79,35 @@ func (s *Service) round(ctx context.Context, attempts *sync.WaitGroup) time.Dura
 	case !some:
 		return pauseMax
 	}
-	return min(max(at.Sub(s.now()), time.Millisecond), pauseMax)
+	return min(max(wait, time.Millisecond), pauseMax)
 }
 
-func (s *Service) nextDue(ctx context.Context) (at time.Time, some bool, err error) {
-	err = s.cfg.Meta.View(ctx, func(tx meta.Tx) (err error) {
-		at, some, err = tx.Outbox().NextDue()
+// nextDue is how long it is until a message is due, if one is pending.
+func (s *Service) nextDue(ctx context.Context) (wait time.Duration, some bool, err error) {
+	err = s.cfg.Meta.View(ctx, func(tx meta.Tx) error {
+		now, err := s.clock.Read(tx)
+		if err != nil {
+			return err
+		}
+		at, found, err := tx.Outbox().NextDue()
+		wait, some = at.Sub(now), found
 		return err
 	})
-	return at, some, err
+	return wait, some, err
 }
 
 // dispatch takes messages that are due, begins attempts on those for which their
 // lanes have room, and returns how many it took.
 func (s *Service) dispatch(ctx context.Context, attempts *sync.WaitGroup) (int, error) {
-	now := s.now()
-	if at, some, err := s.nextDue(ctx); err != nil || !some || at.After(now) {
+	if wait, some, err := s.nextDue(ctx); err != nil || !some || wait > 0 {
 		return 0, err
 	}
 	var p plan
-	err := s.cfg.Meta.Update(ctx, func(tx meta.Tx) error {
+	var now time.Time
+	err := s.cfg.Meta.Update(ctx, func(tx meta.Tx) (err error) {
+		if now, err = s.clock.Read(tx); err != nil {
+			return err
+		}
 		batch, err := tx.Outbox().Claim(s.cfg.Owner, now, now.Add(leaseTime), claimMax)
 		if err != nil {
 			return err
@@ -133,7 +142,7 @@ func (s *Service) dispatch(ctx context.Context, attempts *sync.WaitGroup) (int, 
 // work tries a message, and after it those that wait in its lane.
 func (s *Service) work(ctx context.Context, l *lane, m moraine.Message) {
 	for ok := true; ok; {
-		began := s.now()
+		began := s.clock.Now()
 		if began.Before(m.Next) { // else the lease is over, and it is anybody's
 			s.logFailure(ctx, "what came of a message was not recorded", s.attempt(ctx, l.sink, m))
 		}
@@ -141,7 +150,7 @@ func (s *Service) work(ctx context.Context, l *lane, m moraine.Message) {
 			s.logFailure(context.WithoutCancel(ctx), "messages that were to wait were not put back", s.putBack(ctx, l.drain()))
 			return
 		}
-		now := s.now()
+		now := s.clock.Now()
 		m, ok = l.next(now, now.Sub(began))
 	}
 	s.Wake() // there is room
@@ -156,7 +165,7 @@ func (s *Service) putBack(ctx context.Context, list []moraine.Message) error {
 	return s.cfg.Meta.Update(context.WithoutCancel(ctx), func(tx meta.Tx) error {
 		for _, m := range list {
 			err := s.held(tx, m.ID, func() error {
-				m.Next, m.LeaseOwner = s.now(), ""
+				m.Next, m.LeaseOwner = s.clock.Now(), ""
 				return tx.Outbox().Save(m)
 			})
 			if err != nil {
@@ -186,7 +195,7 @@ func (s *Service) attempt(ctx context.Context, sink Sink, m moraine.Message) err
 
 // failed is a message after an attempt that failed.
 func (s *Service) failed(ctx context.Context, m moraine.Message, cause error) moraine.Message {
-	now := s.now()
+	now := s.clock.Now()
 	if m.Tried.IsZero() {
 		m.Tried = now
 	}

@@ -58,7 +58,11 @@ func (s *Service) Retry(ctx context.Context, id moraine.MessageID) error {
 		if err != nil {
 			return err
 		}
-		m.State, m.Next, m.LeaseOwner = moraine.MessagePending, s.now(), ""
+		now, err := tx.Time()
+		if err != nil {
+			return err
+		}
+		m.State, m.Next, m.LeaseOwner = moraine.MessagePending, now, ""
 		m.Attempts, m.Tried = 0, time.Time{}
 		return tx.Outbox().Save(m)
 	})

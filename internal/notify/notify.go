@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"moraine"
+	"moraine/internal/lease"
 	"moraine/internal/meta"
 )
 
@@ -51,6 +52,7 @@ type Service struct {
 	cfg   Config
 	lanes map[string]*lane // by ARN of the topic; never changes
 	wake  chan struct{}    // holds one token when the engine should look again
+	clock *lease.Clock     // by which messages are due
 
 	mu       sync.Mutex      // guards unrouted
 	unrouted map[string]bool // topics without a target that the log has named
@@ -77,7 +79,9 @@ func New(cfg Config) *Service {
 	for topic, sink := range cfg.Targets {
 		lanes[topic] = newLane(sink)
 	}
-	return &Service{cfg: cfg, lanes: lanes, wake: make(chan struct{}, 1), unrouted: make(map[string]bool)}
+	return &Service{
+		cfg: cfg, lanes: lanes, wake: make(chan struct{}, 1), clock: lease.NewClock(cfg.Now), unrouted: make(map[string]bool),
+	}
 }
 
 // now is the instant of an event: UTC, whole milliseconds.

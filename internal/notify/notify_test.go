@@ -60,7 +60,8 @@ type house struct {
 
 func newHouse(t *testing.T) *house {
 	t.Helper()
-	h := &house{t: t, rows: housetest.Rows(t), sink: new(sink), log: new(bytes.Buffer), clock: housetest.NewClock(time.Date(2024, 11, 5, 8, 0, 0, 0, time.UTC))}
+	clock := housetest.NewClock(time.Date(2024, 11, 5, 8, 0, 0, 0, time.UTC))
+	h := &house{t: t, rows: housetest.RowsAt(t, clock.Now), sink: new(sink), log: new(bytes.Buffer), clock: clock}
 	h.Service = h.service("one")
 	return h
 }
@@ -284,11 +285,55 @@ func TestTakenOver(t *testing.T) {
 	}
 }
 
+// TestSkewedClocks lets nodes whose clocks are off share the outbox: while one
+// tries a message the other leaves it alone, and what is due is due for both.
+func TestSkewedClocks(t *testing.T) {
+	t.Parallel()
+	for _, off := range []time.Duration{10 * time.Minute, -10 * time.Minute} {
+		h := newHouse(t)
+		node := func(owner string, off time.Duration, sink notify.Sink) *notify.Service {
+			return notify.New(notify.Config{
+				Meta: h.rows, Owner: owner, Now: func() time.Time { return h.clock.Now().Add(off) },
+				Targets: map[string]notify.Sink{topic: sink}, Jitter: func() float64 { return 1 },
+			})
+		}
+		other := node("other", -off, h.sink)
+		tries := 0
+		id := h.add(topic)
+		one := node("one", off, deliverFunc(func(context.Context, moraine.Message) error {
+			tries++
+			h.clock.Advance(notify.LeaseTime - time.Millisecond)
+			if n, err := other.Deliver(t.Context()); n != 0 || err != nil {
+				t.Errorf("%v off: %d messages of another's tried, %v", off, n, err)
+			}
+			return errors.New("busy")
+		}))
+		deliver := func(s *notify.Service, want int) {
+			t.Helper()
+			if n, err := s.Deliver(t.Context()); n != want || err != nil {
+				t.Errorf("%v off: %d messages tried, %v; want %d", off, n, err, want)
+			}
+		}
+		deliver(one, 1)
+		if m := h.row(id); tries != 1 || m.Attempts != 1 || !m.Next.Equal(h.clock.Now().Add(time.Second)) {
+			t.Errorf("%v off: tried %d times, then %+v at %v", off, tries, m, h.clock.Now())
+		}
+		h.clock.Advance(time.Second - time.Millisecond)
+		deliver(other, 0)
+		h.clock.Advance(time.Millisecond)
+		deliver(other, 1)
+		if h.sink.count() != 1 {
+			t.Errorf("%v off: delivered %d times", off, h.sink.count())
+		}
+	}
+}
+
 // TestRun delivers more than a lane holds from the loop, each message once, and
 // stops.
 func TestRun(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
+	h.rows = housetest.Rows(t) // whose time goes on
 	const many = 150
 	h.addMany(topic, many)
 	all := make(chan struct{})

@@ -284,12 +284,13 @@ func openMemory(_ *testing.T, clk *clock) (stack, error) {
 		return nil, err
 	}
 	s := &memory{
-		proc: &proc{clock: clk, key: rootKey, http: &http.Client{Transport: &http.Transport{}}},
-		rows: metatest.NewMemory(), blobs: mem.New(), keyring: keyring,
+		proc:  &proc{clock: clk, key: rootKey, http: &http.Client{Transport: &http.Transport{}}},
+		blobs: mem.New(), keyring: keyring,
 	}
 	s.wall = wallclock.New(wallclock.Config{
 		System: clk.now, Elapsed: clk.elapsed, Movable: true, Save: func(wallclock.State) error { return nil },
 	})
+	s.rows = metatest.NewMemory(s.wall.Now)
 	return s, s.start()
 }
 

@@ -57,11 +57,12 @@ func (v *verdict) note(tx meta.Tx) (*Finding, error) {
 	return &Finding{Body: body, Extent: e, Copies: v.copies, Repaired: v.repaired}, nil
 }
 
-// check reads every copy of a blob. Its errors are not the blob's.
-func (s *Service) check(ctx context.Context, e moraine.Extent, buf []byte) (verdict, error) {
+// check reads every copy of a blob and calls keep, if there is one, now and then.
+// Its errors are not the blob's.
+func (s *Service) check(ctx context.Context, e moraine.Extent, buf []byte, keep func(context.Context) error) (verdict, error) {
 	v := verdict{extent: e, ref: e.Ref}
 	info := blob.Info{ID: e.Blob, Ref: e.Ref, Size: e.Size}
-	copies, err := s.copies(ctx, e, buf)
+	copies, err := s.copies(ctx, e, buf, keep)
 	v.at = s.time()
 	if err != nil {
 		return v, err
@@ -95,8 +96,14 @@ func (s *Service) check(ctx context.Context, e moraine.Extent, buf []byte) (verd
 
 // copies checks a blob by the power of its store, or by reading it as anybody
 // would.
-func (s *Service) copies(ctx context.Context, e moraine.Extent, buf []byte) ([]blob.Copy, error) {
+func (s *Service) copies(ctx context.Context, e moraine.Extent, buf []byte, keep func(context.Context) error) ([]blob.Copy, error) {
+	var lost error
 	step := func(n int) error {
+		if keep != nil {
+			if lost = keep(ctx); lost != nil {
+				return lost
+			}
+		}
 		if s.pace == nil {
 			return ctx.Err()
 		}
@@ -106,8 +113,8 @@ func (s *Service) copies(ctx context.Context, e moraine.Extent, buf []byte) ([]b
 		return c.Check(ctx, blob.Info{ID: e.Blob, Ref: e.Ref, Size: e.Size}, buf, step)
 	}
 	err := blob.Verify(ctx, s.cfg.Blobs, []moraine.Extent{e}, func() error { return step(treehash.LeafSize) })
-	if ctx.Err() != nil {
-		return nil, ctx.Err()
+	if ctx.Err() != nil || lost != nil {
+		return nil, errors.Join(ctx.Err(), lost)
 	}
 	return []blob.Copy{{Place: "store", Err: err}}, nil
 }

@@ -11,6 +11,7 @@ import (
 
 	"moraine"
 	"moraine/internal/blob"
+	"moraine/internal/lease"
 	"moraine/internal/meta"
 	"moraine/internal/treehash"
 )
@@ -31,6 +32,8 @@ type Config struct {
 	// what it made: nothing, with the reference of i, if the row is another by
 	// now. Zero: nobody can.
 	Mend func(ctx context.Context, i blob.Info) (blob.Mended, error)
+	// Lease is that of the passes. Nil: no other process shares the rows.
+	Lease *lease.Lease
 	// Found hears of what is news, once it is durable. A crash before that is
 	// all that keeps it from hearing. Zero: nobody.
 	Found func(context.Context, []Finding)
@@ -57,6 +60,9 @@ const (
 	hintsMax = 1024
 	// retryPause is how long a pass rests after an error that is not a blob's.
 	retryPause = time.Minute
+	// lookEvery is how late is noticed that another process was asked for a pass,
+	// or has left one.
+	lookEvery = lease.Time
 )
 
 // Service reads everything now and then. Its methods may be called at the same
@@ -150,19 +156,15 @@ func (s *Service) Resting() error {
 }
 
 // pause waits, looking at suspects meanwhile, until d is over or a pass is
-// asked for, and reports whether to go on. A negative d has no end.
+// asked for, and reports whether to go on.
 func (s *Service) pause(ctx context.Context, buf []byte, d time.Duration) bool {
-	var over <-chan time.Time
-	if d >= 0 {
-		timer := time.NewTimer(d)
-		defer timer.Stop()
-		over = timer.C
-	}
+	timer := time.NewTimer(d)
+	defer timer.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return false
-		case <-over:
+		case <-timer.C:
 			return true
 		case <-s.now:
 			return ctx.Err() == nil
@@ -174,8 +176,8 @@ func (s *Service) pause(ctx context.Context, buf []byte, d time.Duration) bool {
 	}
 }
 
-// work does what there is of a pass and returns how long to wait for the next
-// one, negative for ever.
+// work does what there is of a pass, unless another process is at it, and returns
+// how long to wait before the next look.
 func (s *Service) work(ctx context.Context, buf []byte) (time.Duration, error) {
 	state, err := s.State(ctx)
 	if err != nil {
@@ -184,26 +186,52 @@ func (s *Service) work(ctx context.Context, buf []byte) (time.Duration, error) {
 	if state.Started.IsZero() {
 		wait := s.untilNext(&state)
 		if wait != 0 {
-			return wait, nil
+			return soon(wait), nil
 		}
 		if err := s.begin(ctx); err != nil {
 			return 0, err
 		}
 	}
-	for done := false; !done; {
+	held, err := s.cfg.Lease.Take(ctx)
+	if err == nil {
+		state, err = s.pass(ctx, buf, held)
+		err = errors.Join(err, held.Release(ctx))
+	}
+	if errors.Is(err, lease.ErrElsewhere) {
+		return lookEvery, nil
+	}
+	return soon(s.untilNext(&state)), err
+}
+
+// soon is how long to wait for what is due after wait, negative for never.
+func soon(wait time.Duration) time.Duration {
+	if wait < 0 {
+		return lookEvery
+	}
+	return min(wait, lookEvery)
+}
+
+// pass goes on with the pass under way to its end. It returns the state after
+// that.
+func (s *Service) pass(ctx context.Context, buf []byte, held *lease.Held) (moraine.ScrubState, error) {
+	state, err := s.State(ctx)
+	if err != nil {
+		return state, err
+	}
+	for done := state.Started.IsZero(); !done; {
 		s.watch(ctx, &state)
-		if done, err = s.batch(ctx, buf); err != nil {
-			return 0, err
+		if done, err = s.batch(ctx, buf, held); err != nil {
+			return state, err
 		}
 		s.suspects(ctx, buf)
 		if err := ctx.Err(); err != nil {
-			return 0, err
+			return state, err
 		}
 		if state, err = s.State(ctx); err != nil {
-			return 0, err
+			return state, err
 		}
 	}
-	return s.untilNext(&state), nil
+	return state, nil
 }
 
 // watch says once of a pass that it takes longer than a period.
@@ -273,7 +301,7 @@ func (s *Service) suspects(ctx context.Context, buf []byte) {
 
 // batch checks the next blobs of the pass under way and reports whether it was
 // the last batch.
-func (s *Service) batch(ctx context.Context, buf []byte) (done bool, err error) {
+func (s *Service) batch(ctx context.Context, buf []byte, held *lease.Held) (done bool, err error) {
 	var state moraine.ScrubState
 	var list []moraine.Extent
 	err = s.cfg.Meta.View(ctx, func(tx meta.Tx) (err error) {
@@ -293,15 +321,16 @@ func (s *Service) batch(ctx context.Context, buf []byte) (done bool, err error) 
 			done = false
 			break
 		}
-		v, err := s.check(ctx, list[0], buf)
+		v, err := s.check(ctx, list[0], buf, held.Keep)
 		if err != nil {
 			return false, err
 		}
 		verdicts = append(verdicts, v)
 	}
 	// What was found and how far the pass has come are durable together. A
-	// crash before loses both, and the batch is read again.
-	return done, s.keep(ctx, verdicts, func(state *moraine.ScrubState) {
+	// crash before loses both, and the batch is read again. So does a process
+	// that has lost the lease: another goes on from the same place.
+	return done, s.keep(ctx, verdicts, held, func(state *moraine.ScrubState) {
 		if len(verdicts) > 0 {
 			state.Cursor = verdicts[len(verdicts)-1].extent.Blob
 		}
@@ -315,12 +344,18 @@ func (s *Service) batch(ctx context.Context, buf []byte) (done bool, err error) 
 	})
 }
 
-// keep notes verdicts, and the state of the pass if it changes.
-func (s *Service) keep(ctx context.Context, verdicts []verdict, change func(*moraine.ScrubState)) error {
+// keep notes verdicts, and the state of the pass if it changes, which wants the
+// lease.
+func (s *Service) keep(ctx context.Context, verdicts []verdict, held *lease.Held, change func(*moraine.ScrubState)) error {
 	var news []Finding
 	told, room := 0, s.noticesLeft()
 	err := s.cfg.Meta.Update(ctx, func(tx meta.Tx) (err error) {
 		news = news[:0]
+		if change != nil {
+			if err := held.Check(tx); err != nil {
+				return err
+			}
+		}
 		for _, v := range verdicts {
 			f, err := v.note(tx)
 			if err != nil {
@@ -366,9 +401,9 @@ func (s *Service) CheckBlob(ctx context.Context, id moraine.BlobID, buf []byte) 
 	if err != nil {
 		return err
 	}
-	v, err := s.check(ctx, e, buf)
+	v, err := s.check(ctx, e, buf, nil)
 	if err != nil {
 		return err
 	}
-	return s.keep(ctx, []verdict{v}, nil)
+	return s.keep(ctx, []verdict{v}, nil, nil)
 }

@@ -5,17 +5,21 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"path/filepath"
+	"runtime"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"moraine"
 	"moraine/internal/blob"
 	"moraine/internal/blob/mem"
+	"moraine/internal/housetest"
+	"moraine/internal/lease"
 	"moraine/internal/meta"
-	"moraine/internal/meta/sqlmeta"
 	"moraine/internal/scrub"
 	"moraine/internal/treehash"
 )
@@ -55,22 +59,15 @@ type house struct {
 	blobs []moraine.Extent
 	found []scrub.Finding
 	now   time.Time
+	clock *housetest.Clock // of the rows
 }
 
 var noon = time.Date(2024, 3, 15, 12, 0, 0, 0, time.UTC)
 
 func newHouse(t *testing.T, blobs int) *house {
 	t.Helper()
-	rows, err := sqlmeta.Open(t.Context(), sqlmeta.Config{Path: filepath.Join(t.TempDir(), "meta.db")})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := rows.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	h := &house{T: t, rows: rows, store: &moody{Store: mem.New(), bad: map[moraine.BlobID]error{}}, now: noon}
+	clock := housetest.NewClock(noon)
+	h := &house{T: t, rows: housetest.RowsAt(t, clock.Now), clock: clock, store: &moody{Store: mem.New(), bad: map[moraine.BlobID]error{}}, now: noon}
 	for n := range blobs {
 		data := fmt.Appendf(nil, "blob %d", n)
 		id := moraine.NewBlobID(noon.Add(time.Duration(n) * time.Second))
@@ -505,4 +502,63 @@ func (f *failing) Update(ctx context.Context, fn func(meta.Tx) error) error {
 		}
 	}
 	return moraine.Wrap(errRows, moraine.Unavailable, "the commit failed")
+}
+
+// counted are rows that count updates.
+type counted struct {
+	meta.Store
+	updates atomic.Int64
+}
+
+func (c *counted) Update(ctx context.Context, fn func(tx meta.Tx) error) error {
+	defer c.updates.Add(1)
+	return c.Store.Update(ctx, fn)
+}
+
+// TestTwoNodes has one of two processes fall asleep in a pass. The other one does
+// the pass when the lease is over, and the first changes nothing when it wakes
+// up. While the lease lasts the other one does nothing.
+func TestTwoNodes(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t, 3)
+	rows := &counted{Store: h.rows}
+	one := h.service(func(c *scrub.Config) { c.Meta, c.Lease = rows, lease.New(h.rows, "scrub", "one") })
+	two := h.service(func(c *scrub.Config) { c.Lease = lease.New(h.rows, "scrub", "two") })
+	var done moraine.ScrubState
+	var asleep atomic.Bool
+	woken := make(chan int64, 1)
+	h.store.before = func(moraine.BlobID) {
+		if !asleep.CompareAndSwap(false, true) {
+			return
+		}
+		h.clock.Advance(lease.Time - time.Millisecond)
+		_, err := lease.New(h.rows, "scrub", "two").Take(t.Context())
+		if !errors.Is(err, lease.ErrElsewhere) {
+			t.Errorf("the lease of one is had by two: %v", err)
+		}
+		h.clock.Advance(time.Millisecond)
+		done = h.pass(two)
+		woken <- rows.updates.Load()
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error)
+	go func() { ended <- one.Run(ctx) }()
+	for seen := <-woken; rows.updates.Load() == seen; runtime.Gosched() {
+		if t.Context().Err() != nil {
+			t.Fatal("it does not wake up")
+		}
+	}
+	cancel()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+	if done.Last.Blobs != 3 {
+		t.Errorf("two has read %d blobs", done.Last.Blobs)
+	}
+	if diff := cmp.Diff(done, h.state(one)); diff != "" {
+		t.Errorf("the state after two (-) and after one woke up (+):\n%s", diff)
+	}
+	if one.Resting() != nil {
+		t.Errorf("that another has the lease is taken for a failure: %v", one.Resting())
+	}
 }

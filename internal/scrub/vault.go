@@ -72,14 +72,14 @@ func (s *Service) checkBody(ctx context.Context, b moraine.BodyID, buf []byte) (
 		}
 		verdicts := make([]verdict, 0, len(list))
 		for _, e := range list {
-			v, err := s.check(ctx, e, buf)
+			v, err := s.check(ctx, e, buf, nil)
 			if err != nil {
-				return total, errors.Join(err, s.keep(context.WithoutCancel(ctx), verdicts, nil))
+				return total, errors.Join(err, s.keep(context.WithoutCancel(ctx), verdicts, nil, nil))
 			}
 			verdicts = append(verdicts, v)
 			from = e.First + e.Size
 		}
-		if err := s.keep(ctx, verdicts, nil); err != nil {
+		if err := s.keep(ctx, verdicts, nil, nil); err != nil {
 			return total, err
 		}
 		for _, v := range verdicts {

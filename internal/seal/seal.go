@@ -89,6 +89,14 @@ func Parse(text []byte) (*Keyring, error) {
 // Name names the key that seals, in hex digits.
 func (k *Keyring) Name() string { return hex.EncodeToString(k.keys[0].id[:]) }
 
+// NameOf names the key that sealed something, as Name does; "" if nothing did.
+func NameOf(sealed []byte) string {
+	if len(sealed) <= headerSize || sealed[0] != version {
+		return ""
+	}
+	return hex.EncodeToString(sealed[1:headerSize])
+}
+
 // Seal encrypts a text that belongs to name, which opening must repeat.
 func (k *Keyring) Seal(plain []byte, name string) []byte {
 	first := &k.keys[0]

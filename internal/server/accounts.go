@@ -53,7 +53,7 @@ func (o Offline) accounts(ctx context.Context, fn func(*account.Service) error) 
 	if err != nil {
 		return err
 	}
-	rows, err := d.openRows(ctx, o.Log)
+	rows, err := d.openRows(ctx, o.Log, nil)
 	if err != nil {
 		return err
 	}

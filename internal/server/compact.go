@@ -60,7 +60,7 @@ func StartCompact(ctx context.Context, cfg config.Config, opts Options) (adminap
 		return c.StartCompact(ctx)
 	},
 		func(ctx context.Context, d *data, opts Options) (reply adminapi.CompactReply, err error) {
-			s, err := d.openStores(ctx, opts.Log, wanted(cfg.Storage, ""))
+			s, err := d.openStores(ctx, opts.Log, opts.Now, wanted(cfg.Storage, ""))
 			if err != nil {
 				return reply, err
 			}

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"path/filepath"
+	"time"
 
 	"moraine/internal/audit"
 	"moraine/internal/blob/crypt"
@@ -15,6 +16,7 @@ import (
 	"moraine/internal/blobkeys"
 	"moraine/internal/config"
 	"moraine/internal/disk"
+	"moraine/internal/lease"
 	"moraine/internal/mend"
 	"moraine/internal/meta/sqlmeta"
 	"moraine/internal/sha256x"
@@ -42,6 +44,9 @@ type data struct {
 	lock  held
 	rows  config.Meta // where the rows are, if not in it
 	used  bool        // there were rows when it was opened
+	// shared is set if rows and bytes are where other servers have them too.
+	shared   bool
+	testMode bool
 }
 
 // inUseError says that another process has the directory.
@@ -111,14 +116,29 @@ type stores struct {
 	keys    *blobkeys.Service
 	pacer   *mend.Pacer
 	audit   *audit.Log // nil for none
+	alone   bool       // no other process has the rows or the blobs
 }
 
-// openStores opens rows, then bytes.
-func (d *data) openStores(ctx context.Context, log *slog.Logger, want storageWanted) (*stores, error) {
+// lease is the lease of a piece of work that one process at a time does; nil
+// where there is one only.
+func (s *stores) lease(name, owner string) *lease.Lease {
+	if s.alone {
+		return nil
+	}
+	return lease.New(s.rows, name, owner)
+}
+
+// openStores opens rows, whose time is now (nil: that of the machine), then bytes.
+func (d *data) openStores(ctx context.Context, log *slog.Logger, now func() time.Time, want storageWanted) (*stores, error) {
 	if hash, err := sha256x.Chosen(); err != nil {
 		log.WarnContext(ctx, "fast hashing failed its test and is off; is the processor sound?", "hash", hash, "err", err)
 	}
-	rows, err := d.openRows(ctx, log)
+	_, _, bucket := config.ParseBucket(want.blobs)
+	d.shared = d.rows.On() && bucket
+	if d.shared && want.mirror != "" {
+		return nil, errors.New("storage.mirror is for a server that has its bytes to itself: where several share a bucket, have the store of the bucket keep copies")
+	}
+	rows, err := d.openRows(ctx, log, now)
 	if err != nil {
 		return nil, err
 	}
@@ -131,7 +151,7 @@ func (d *data) openStores(ctx context.Context, log *slog.Logger, want storageWan
 	if err != nil {
 		return nil, errors.Join(err, rows.Close())
 	}
-	s := &stores{rows: rows, storage: st, pacer: mend.NewPacer(want.rate)}
+	s := &stores{rows: rows, storage: st, pacer: mend.NewPacer(want.rate), alone: !d.shared}
 	if s.copies, err = d.openBlobs(st, want, s.pacer, log); err != nil {
 		return nil, errors.Join(err, st.Close(), rows.Close())
 	}

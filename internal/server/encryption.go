@@ -182,7 +182,7 @@ func operateKeys(
 		return reply, err
 	}
 	defer func() { err = errors.Join(err, d.Close()) }()
-	rows, err := d.openRows(ctx, opts.Log)
+	rows, err := d.openRows(ctx, opts.Log, nil)
 	if err != nil {
 		return reply, err
 	}

@@ -248,7 +248,7 @@ func operateFixity[T any](
 	running func(*adminclient.Client, context.Context) (T, error), stopped func(*fixityDesk, context.Context) (T, error),
 ) (reply T, err error) {
 	return operate(ctx, cfg, opts, running, func(ctx context.Context, d *data, opts Options) (reply T, err error) {
-		s, err := d.openStores(ctx, opts.Log, wanted(cfg.Storage, ""))
+		s, err := d.openStores(ctx, opts.Log, opts.Now, wanted(cfg.Storage, ""))
 		if err != nil {
 			return reply, err
 		}

@@ -68,7 +68,7 @@ func Migrate(ctx context.Context, m Migration, opts Options) (adminapi.MigrateRe
 			return c.Migrate(ctx, adminapi.MigrateOrder{To: m.To, Rate: m.Rate, ReadBack: m.ReadBack})
 		},
 		func(ctx context.Context, d *data, opts Options) (reply adminapi.MigrateReply, err error) {
-			s, err := d.openStores(ctx, opts.Log, wanted(from.Storage, ""))
+			s, err := d.openStores(ctx, opts.Log, opts.Now, wanted(from.Storage, ""))
 			if err != nil {
 				return reply, err
 			}
@@ -88,7 +88,7 @@ func (m Migration) run(ctx context.Context, from *config.Config, d *data, s *sto
 		return reply, fmt.Errorf("the new house: %w", err)
 	}
 	defer func() { err = errors.Join(err, there.Close()) }()
-	stores, err := there.openStores(ctx, opts.Log.With("house", "new"), wanted(to.Storage, ""))
+	stores, err := there.openStores(ctx, opts.Log.With("house", "new"), opts.Now, wanted(to.Storage, ""))
 	if err != nil {
 		return reply, fmt.Errorf("the new house: %w", err)
 	}
@@ -209,7 +209,7 @@ func ReopenHouse(ctx context.Context, name string, opts Options) (meta.House, er
 			return meta.House{}, fmt.Errorf("a server is serving %s already", cfg.Data)
 		},
 		func(ctx context.Context, d *data, opts Options) (h meta.House, err error) {
-			s, err := d.openStores(ctx, opts.Log, wanted(cfg.Storage, ""))
+			s, err := d.openStores(ctx, opts.Log, opts.Now, wanted(cfg.Storage, ""))
 			if err != nil {
 				return h, err
 			}

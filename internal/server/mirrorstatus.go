@@ -201,7 +201,7 @@ const rowBatch = 1000
 
 // eachRow calls fn for each extent in the rows of a directory.
 func (d *data) eachRow(ctx context.Context, log *slog.Logger, fn func(moraine.Extent)) (err error) {
-	rows, err := d.openRows(ctx, log)
+	rows, err := d.openRows(ctx, log, nil)
 	if err != nil {
 		return err
 	}

@@ -32,6 +32,7 @@ func ephemeral(cfg *config.Config) (remove func() error, err error) {
 // somebody means to keep must never get there; and dates from a future that a
 // test made up are nothing to go on with.
 func (d *data) settleMode(test bool) error {
+	d.testMode = test
 	text, err := d.place.readSmall(d.path(modeFile))
 	kept := strings.TrimSpace(string(text))
 	switch {

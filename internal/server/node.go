@@ -65,6 +65,7 @@ func newNode(cfg config.Config, opts Options, d *data, s *stores, id identity, c
 	// so: signatures and rates go by the system clock.
 	opts.Now = clk.Now
 	unreadable := unparsable(s.audit)
+	owner := rand.Text() // names this process in leases, never reused
 	pending, authority := new(blob.Pending), access.New(access.Config{Now: opts.Now, Log: opts.Log, Unreadable: unreadable})
 	n := &node{log: opts.Log, clock: clk, process: d.lock.Holder(), keys: s.keys, tracer: tracer}
 	n.mover = &mover{cfg: cfg, opts: opts, data: d, stores: s}
@@ -76,21 +77,23 @@ func newNode(cfg config.Config, opts Options, d *data, s *stores, id identity, c
 		Meta: rows, Blobs: s.blobs, Pending: pending, Access: authority, Now: opts.Now, Log: opts.Log,
 		InventoryInterval: cfg.InventoryInterval, Retention: cfg.UploadRetention, OrphanGrace: cfg.OrphanGrace,
 		Hastened: func() { n.jobs.Wake() }, Notice: s.audit.Service, Swept: func(step string, rows int) { n.metrics.Swept(step, rows) },
+		Sweeping: s.lease("sweep", owner), Searching: s.lease("orphans", owner),
 	})
 	n.notify = notify.New(notify.Config{
-		Meta: rows, Targets: sinks, Owner: rand.Text(), Now: opts.Now, Log: opts.Log,
+		Meta: rows, Targets: sinks, Owner: owner, Now: opts.Now, Log: opts.Log,
 		Retention: cfg.Notify.Retention, Removed: func(m moraine.Message) { n.metrics.Removed(m) },
 	})
-	n.scrub = newScrubDesk(cfg, opts, rows, s.blobs, s.audit, n.mend, id.root.Account)
+	n.scrub = newScrubDesk(cfg, opts, rows, s.blobs, s.audit, s.lease("scrub", owner), n.mend, id.root.Account)
 	n.scrub.wake = n.notify.Wake
 	n.compaction = newCompaction(cfg.Storage.Compact, opts, rows, s.blobs, n.scrub.scrub.Suspect)
 	n.health = newHealth(cfg, d, s, clk)
 	n.fixity = newFixityDesk(cfg, opts, d, rows, id.root.Account)
 	n.jobs = job.New(job.Config{
 		Meta: rows, Blobs: s.blobs, Pending: pending, Access: authority, Now: opts.Now, Log: opts.Log,
-		Owner: rand.Text(), Delays: cfg.JobDelay, Finished: n.notify.Wake, Suspect: n.scrub.scrub.Suspect,
+		Owner: owner, Delays: cfg.JobDelay, Finished: n.notify.Wake, Suspect: n.scrub.scrub.Suspect,
 		InventoryInterval: cfg.InventoryInterval, Retention: cfg.JobRetention,
 		FreeTier: cfg.FreeTier, Scarcity: cfg.Scarcity, Running: n.traceJob(),
+		OrphanGrace: cfg.OrphanGrace, Expiring: s.lease("expiry", owner),
 	})
 	n.audit, n.throttle, n.replays = s.audit, newThrottle(cfg.RateLimit, opts), newReplays(cfg, opts)
 	n.tooMany = tooMany(cfg, newThrottle(cfg.Auth.FailureLimit, opts))

@@ -35,16 +35,16 @@ func (o Offline) outbox(ctx context.Context, retention time.Duration, fn func(*n
 		return err
 	}
 	defer func() { err = errors.Join(err, d.Close()) }()
-	rows, err := d.openRows(ctx, o.Log)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, rows.Close()) }()
 	// What is due is due by the clock of the server, which may be behind or
 	// moved. A jump that a start would believe is of no account here.
 	clk, err := d.openClock(clock.Config{Log: o.Log})
 	if err != nil {
 		return err
 	}
+	rows, err := d.openRows(ctx, o.Log, clk.Now)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, rows.Close()) }()
 	return fn(notify.New(notify.Config{Meta: rows, Now: clk.Now, Log: o.Log, Retention: retention}))
 }

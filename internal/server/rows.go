@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/url"
 	"strings"
+	"time"
 
 	"moraine/internal/meta/sqlmeta"
 )
@@ -58,9 +59,9 @@ func (d *data) database() (string, error) {
 }
 
 // openRows opens the rows of the directory, wherever they are.
-func (d *data) openRows(ctx context.Context, log *slog.Logger) (*sqlmeta.Store, error) {
+func (d *data) openRows(ctx context.Context, log *slog.Logger, now func() time.Time) (*sqlmeta.Store, error) {
 	if !d.rows.On() {
-		rows, err := sqlmeta.Open(ctx, sqlmeta.Config{Path: d.path(rowsFile), VFS: d.place.VFS, Log: log})
+		rows, err := sqlmeta.Open(ctx, sqlmeta.Config{Path: d.path(rowsFile), VFS: d.place.VFS, Log: log, Now: now})
 		if err != nil {
 			return nil, fmt.Errorf("open %s: %w", d.path(rowsFile), err)
 		}
@@ -70,7 +71,10 @@ func (d *data) openRows(ctx context.Context, log *slog.Logger) (*sqlmeta.Store, 
 	if err != nil {
 		return nil, err
 	}
-	rows, err := sqlmeta.Open(ctx, sqlmeta.Config{URL: address, Views: d.rows.Readers, Alone: true, Log: log})
+	if !d.testMode {
+		now = nil // the time of the database, which all servers share
+	}
+	rows, err := sqlmeta.Open(ctx, sqlmeta.Config{URL: address, Views: d.rows.Readers, Alone: !d.shared, Log: log, Now: now})
 	if err != nil {
 		return nil, fmt.Errorf("the database that meta or meta_file names: %w", err)
 	}
@@ -116,7 +120,7 @@ func (d *data) bind(ctx context.Context, rows *sqlmeta.Store) error {
 	if err != nil {
 		return err
 	}
-	if named {
+	if named && !d.shared {
 		return fmt.Errorf("the database that meta or meta_file names has the rows of another data directory than %s; name an empty one, or that directory", d.dir)
 	}
 	// Durable before there are packs, which without it are refused as a loss. A

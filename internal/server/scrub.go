@@ -15,6 +15,7 @@ import (
 	"moraine/internal/blob"
 	"moraine/internal/clock"
 	"moraine/internal/config"
+	"moraine/internal/lease"
 	"moraine/internal/mend"
 	"moraine/internal/meta"
 	"moraine/internal/scrub"
@@ -35,12 +36,15 @@ type scrubDesk struct {
 	region  moraine.Region
 }
 
-// newScrubDesk makes the service and its desk. menders is nil where there is no
-// second copy to mend from.
-func newScrubDesk(cfg config.Config, opts Options, rows meta.Store, blobs blob.Store, log *audit.Log, menders *mend.Service, owner moraine.AccountID) *scrubDesk {
+// newScrubDesk makes the service and its desk. passes is nil for a directory that
+// one process has to itself, menders where there is no second copy to mend from.
+func newScrubDesk(
+	cfg config.Config, opts Options, rows meta.Store, blobs blob.Store, log *audit.Log,
+	passes *lease.Lease, menders *mend.Service, owner moraine.AccountID,
+) *scrubDesk {
 	d := &scrubDesk{cfg: cfg.Scrub, now: opts.Now, account: owner, region: cfg.Region, log: opts.Log, audit: log}
 	c := scrub.Config{
-		Meta: rows, Blobs: blobs, Now: opts.Now, Log: opts.Log,
+		Meta: rows, Blobs: blobs, Now: opts.Now, Log: opts.Log, Lease: passes,
 		Period: cfg.Scrub.Period, Rate: cfg.Scrub.Rate, Found: d.found,
 		Topic: cfg.Scrub.Topic, Source: moraine.VaultARN(cfg.Region, owner, "*"),
 	}
@@ -256,7 +260,7 @@ func operateScrub[T any](
 	running func(*adminclient.Client, context.Context) (T, error), stopped func(*scrubDesk, context.Context) (T, error),
 ) (T, error) {
 	return operate(ctx, cfg, opts, running, func(ctx context.Context, d *data, opts Options) (reply T, err error) {
-		s, err := d.openStores(ctx, opts.Log, wanted(cfg.Storage, ""))
+		s, err := d.openStores(ctx, opts.Log, opts.Now, wanted(cfg.Storage, ""))
 		if err != nil {
 			return reply, err
 		}
@@ -270,7 +274,7 @@ func operateScrub[T any](
 		if err != nil {
 			return reply, err
 		}
-		return stopped(newScrubDesk(cfg, opts, s.rows, s.blobs, s.audit, nil, owner), ctx)
+		return stopped(newScrubDesk(cfg, opts, s.rows, s.blobs, s.audit, nil, nil, owner), ctx)
 	})
 }
 

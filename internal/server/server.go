@@ -126,7 +126,7 @@ func Run(ctx context.Context, cfg config.Config, opts Options) (err error) {
 	}
 	want := wanted(cfg.Storage, opts.Rebuild)
 	want.tracer = tracer
-	if s, err = data.openStores(ctx, opts.Log, want); err != nil {
+	if s, err = data.openStores(ctx, opts.Log, clk.Now, want); err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, s.Close()) }()
@@ -185,6 +185,7 @@ func (n *node) run(ctx context.Context, doors *doors, cfg config.Config, opts Op
 	parts.Go(func() error { return named("compaction", n.compaction.Run(failed)) })
 	parts.Go(func() error { return named("scrub", n.scrub.scrub.Run(failed)) })
 	parts.Go(func() error { return named("account", n.accounts.Run(failed)) })
+	parts.Go(func() error { return named("keys", n.keys.Run(failed)) })
 	parts.Go(func() error { return named("audit", runAudit(failed, n.audit)) })
 	parts.Go(func() error { doors.watch(failed, opts); return nil })
 

@@ -92,7 +92,7 @@ func (q Simulation) Run(ctx context.Context) (out Simulated, err error) {
 	if err := q.settleTime(d); err != nil {
 		return out, err
 	}
-	rows, err := d.openRows(ctx, q.Log)
+	rows, err := d.openRows(ctx, q.Log, nil)
 	if err != nil {
 		return out, err
 	}

@@ -2,6 +2,8 @@ package server
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -135,6 +137,9 @@ func (st *storage) stick(ctx context.Context, b blobDir, l label) error {
 // adopt gives a data directory its record: it is new, or from before there were
 // records.
 func (st *storage) adopt(ctx context.Context, primary blobDir, named bool, want storageWanted) error {
+	if st.d.shared {
+		return st.join(ctx, primary, named, want)
+	}
 	switch {
 	case primary.bucket != nil && primary.stocked:
 		return fmt.Errorf("%s holds blobs of another data directory; restore that directory, or name an empty prefix", primary.path)
@@ -158,6 +163,40 @@ func (st *storage) adopt(ctx context.Context, primary blobDir, named bool, want 
 	// The packs say what they are. A crash on the next line leaves them without a
 	// record, and they are adopted again.
 	return st.d.writeRecord(st.record)
+}
+
+// join gives a server that keeps nothing the record of those that share its rows
+// and its bucket. All of them write the same, so that it does no harm if several
+// start on empty ones at the same time.
+func (st *storage) join(ctx context.Context, primary blobDir, named bool, want storageWanted) error {
+	id, err := st.d.database()
+	if err != nil {
+		return err
+	}
+	st.record.set, st.record.stores[mirror.Primary] = storeIDOf("set", id), storeIDOf(mirror.Primary, id)
+	own := st.record.label(mirror.Primary)
+	switch l := primary.label; {
+	case l != nil && *l == own:
+	case l != nil:
+		return fmt.Errorf("%s belongs to another database than the one that meta or meta_file names; name the right one", primary.path)
+	case primary.stocked:
+		return fmt.Errorf("%s holds blobs and lacks its object %s; restore that object, or name the right bucket", primary.path, identityFile)
+	case named:
+		return fmt.Errorf("the rows name blobs, but %s holds none; name the right bucket, or restore both from the same backup", primary.path)
+	case want.check:
+		return nil
+	default:
+		if err := st.stick(ctx, primary, own); err != nil {
+			return err
+		}
+	}
+	return st.d.writeRecord(st.record)
+}
+
+// storeIDOf is the id of a store of a database that servers share.
+func storeIDOf(role, database string) string {
+	sum := sha256.Sum256([]byte(role + " " + database))
+	return hex.EncodeToString(sum[:16])
 }
 
 // fits refuses a directory that is not the one on record.

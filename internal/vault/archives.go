@@ -40,7 +40,7 @@ func (s *Service) UploadArchive(ctx context.Context, call access.Call, name stri
 		return moraine.Vault{}, moraine.Archive{}, err
 	}
 
-	stored, settle, err := s.keep(ctx, body, claims{req.ContentLength, req.CheckSHA256, req.TreeHash}, 0)
+	stored, err := s.keep(ctx, body, claims{req.ContentLength, req.CheckSHA256, req.TreeHash}, 0)
 	if err != nil {
 		return moraine.Vault{}, moraine.Archive{}, err
 	}
@@ -58,17 +58,14 @@ func (s *Service) UploadArchive(ctx context.Context, call access.Call, name stri
 			Body: moraine.NewBodyID(now), Description: desc,
 			Size: stored.Size, TreeHash: stored.TreeHash,
 		}
-		if err := s.inTime(&stored); err != nil {
-			return err
-		}
-		if err := tx.Bodies().Put(a.Body, stored.Extent, now); err != nil {
+		if err := s.name(tx, a.Body, &stored, now); err != nil {
 			return err
 		}
 		return s.addArchive(tx, &v, &a, now)
 	})
 	// The row is committed, or it is certain that there is none, or it is open
 	// which of the two; a reply is sent only in the first case.
-	settle(err)
+	stored.settle(err)
 	if !entered {
 		s.recent.remove(uploaderOf(&call, name))
 	}
@@ -135,7 +132,11 @@ func (s *Service) DeleteArchive(ctx context.Context, call access.Call, name stri
 			return err
 		}
 		// Its retrievals have nothing to wait for: they find it gone and fail.
-		if err := tx.Jobs().Hasten(a.Body, at); err != nil {
+		due, err := tx.Time()
+		if err != nil {
+			return err
+		}
+		if err := tx.Jobs().Hasten(a.Body, due); err != nil {
 			return err
 		}
 		return saveWrite(tx, &v, at, moraine.Figures{Archives: -1, Bytes: -a.Size})

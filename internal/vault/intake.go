@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"moraine"
+	"moraine/internal/blob"
+	"moraine/internal/meta"
 	"moraine/internal/treehash"
 )
 
@@ -31,9 +33,9 @@ type intake struct {
 	body    io.Reader
 	claims  claims
 	hasher  *treehash.Hasher
-	verdict error // nil until the body has ended
 	now     func() time.Time
-	ended   time.Time // when the body had ended well
+	verdict error     // nil until the body has ended
+	ended   time.Time // when it did
 }
 
 func newIntake(body io.Reader, c claims, now func() time.Time) *intake {
@@ -48,6 +50,7 @@ func (in *intake) Read(p []byte) (int, error) {
 	}
 	left := in.claims.size - in.hasher.Size()
 	if left == 0 {
+		in.ended = in.now() // before the store can have the whole body
 		in.verdict = in.judge()
 		return 0, in.verdict
 	}
@@ -125,41 +128,35 @@ func description(sent string) (string, error) {
 	return d, nil
 }
 
-// kept is a body that is stored and that no row names yet.
+// kept is a body that is stored as a blob and that no row names yet.
 type kept struct {
 	moraine.Extent
-	// until is when it must be named. Another server that finds it without a row
-	// gives it the grace, which began when its body had ended, or later.
-	until time.Time
+	by     time.Time   // until when a row may name it, by the time of the store
+	settle func(error) // to be called with what became of the row
 }
 
-// inTime refuses to name a blob that another server may be about to delete: this
-// one has stood still. It belongs in the transaction that names it.
-func (s *Service) inTime(k *kept) error {
-	if s.now().After(k.until) {
-		return moraine.Errorf(moraine.Unavailable, "the body was stored too long ago; send it again")
-	}
-	return nil
-}
-
-// keep stores the body of a request as a blob that no row names yet, and
-// returns it as an extent at first. The caller names it in a row and then
-// calls settle with the outcome.
+// keep stores the body of a request as a blob, an extent at first. The caller
+// names it in a row (Service.name) and then calls settle with the outcome.
 //
 // When keep returns, the bytes are durable and checked. A crash on the next
 // line leaves an orphan blob, which the sweep removes.
-func (s *Service) keep(ctx context.Context, body io.Reader, c claims, first int64) (kept, func(error), error) {
+func (s *Service) keep(ctx context.Context, body io.Reader, c claims, first int64) (kept, error) {
+	if !s.clock.Known() {
+		err := s.cfg.Meta.View(ctx, func(tx meta.Tx) error {
+			_, err := s.clock.Read(tx)
+			return err
+		})
+		if err != nil {
+			return kept{}, err
+		}
+	}
 	id := moraine.NewBlobID(s.now())
 	done := s.cfg.Pending.Begin(id)
-	in := newIntake(body, c, s.now)
+	in := newIntake(body, c, s.clock.Now)
 	ref, err := s.cfg.Blobs.Put(ctx, id, in, c.size)
 	if err != nil {
 		done()
-		return kept{}, nil, fmt.Errorf("store body: %w", err)
-	}
-	k := kept{
-		Extent: moraine.Extent{First: first, Size: c.size, Blob: id, Ref: ref, TreeHash: in.hasher.Tree()},
-		until:  in.ended.Add(s.cfg.OrphanGrace / 2),
+		return kept{}, fmt.Errorf("store body: %w", err)
 	}
 	settle := func(err error) {
 		defer done()
@@ -172,5 +169,19 @@ func (s *Service) keep(ctx context.Context, body io.Reader, c claims, first int6
 			s.cfg.Log.WarnContext(ctx, "refused body left for the sweep", "blob", id.String(), "err", err)
 		}
 	}
-	return k, settle, nil
+	e := moraine.Extent{First: first, Size: c.size, Blob: id, Ref: ref, TreeHash: in.hasher.Tree()}
+	return kept{Extent: e, by: in.ended.Add(blob.NameWithin(s.cfg.OrphanGrace)), settle: settle}, nil
+}
+
+// name makes a stored body an extent of b. It refuses one that has waited for so
+// long that another process may be about to delete it as an orphan.
+func (s *Service) name(tx meta.Tx, b moraine.BodyID, k *kept, now time.Time) error {
+	at, err := s.clock.Read(tx)
+	if err != nil {
+		return err
+	}
+	if at.After(k.by) {
+		return moraine.Errorf(moraine.Unavailable, "The body was stored and not recorded in time")
+	}
+	return tx.Bodies().Put(b, k.Extent, now)
 }

@@ -165,7 +165,7 @@ func (s *Service) UploadPart(ctx context.Context, call access.Call, name string,
 		return moraine.TreeHash{}, err
 	}
 
-	stored, settle, err := s.keep(ctx, body, claims{req.ContentLength, req.CheckSHA256, req.TreeHash}, first)
+	stored, err := s.keep(ctx, body, claims{req.ContentLength, req.CheckSHA256, req.TreeHash}, first)
 	if err != nil {
 		return moraine.TreeHash{}, err
 	}
@@ -181,15 +181,12 @@ func (s *Service) UploadPart(ctx context.Context, call access.Call, name string,
 			return err
 		}
 		u.Active = s.now()
-		if err := s.inTime(&stored); err != nil {
-			return err
-		}
-		if err := tx.Bodies().Put(u.Body, stored.Extent, u.Active); err != nil {
+		if err := s.name(tx, u.Body, &stored, u.Active); err != nil {
 			return err
 		}
 		return tx.Uploads().Save(u)
 	})
-	settle(err)
+	stored.settle(err)
 	return stored.TreeHash, err
 }
 

@@ -17,6 +17,7 @@ import (
 	"moraine"
 	"moraine/internal/access"
 	"moraine/internal/blob"
+	"moraine/internal/lease"
 	"moraine/internal/meta"
 )
 
@@ -47,8 +48,12 @@ type Config struct {
 	// long an ended one is remembered. Zero: moraine.Retention.
 	Retention time.Duration
 	// OrphanGrace is how long a blob must have been found without a row before
-	// it is deleted. Zero: 24 hours.
+	// it is deleted, and twice as long as a body may take from its end to its
+	// row. The same for all processes on one store. Zero: 24 hours.
 	OrphanGrace time.Duration
+	// Sweeping and Searching are the leases of the sweep and of the search for
+	// orphans. Nil: no other process shares rows or blobs.
+	Sweeping, Searching *lease.Lease
 }
 
 // Service answers the vault, archive and multipart operations. Its methods may
@@ -57,7 +62,8 @@ type Service struct {
 	cfg  Config
 	wake chan struct{} // holds one token when the sweep should look again
 
-	recent recent // who may upload
+	recent recent       // who may upload
+	clock  *lease.Clock // of the store
 
 	suspectsMu sync.Mutex
 	suspects   map[moraine.BlobID]time.Time // blobs without a row, and since when we know; guarded by suspectsMu
@@ -86,7 +92,7 @@ func New(cfg Config) *Service {
 	if cfg.OrphanGrace == 0 {
 		cfg.OrphanGrace = 24 * time.Hour
 	}
-	return &Service{cfg: cfg, wake: make(chan struct{}, 1)}
+	return &Service{cfg: cfg, wake: make(chan struct{}, 1), clock: lease.NewClock(cfg.Now)}
 }
 
 // now is the instant of an event: UTC, whole milliseconds.

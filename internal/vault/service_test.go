@@ -41,8 +41,9 @@ type blobStore interface {
 
 func newHouse(t *testing.T, change func(*vault.Config)) *house {
 	t.Helper()
+	clock := housetest.NewClock(time.UnixMilli(1_700_000_000_000))
 	h := &house{
-		t: t, rows: &metatest.Faults{Store: housetest.Rows(t)}, blobs: mem.New(), clock: housetest.NewClock(time.UnixMilli(1_700_000_000_000)),
+		t: t, rows: &metatest.Faults{Store: housetest.RowsAt(t, clock.Now)}, blobs: mem.New(), clock: clock,
 		call: access.Call{
 			Principal: access.Principal{Account: "210987654321", ARN: "arn:aws:iam::210987654321:root", Root: true},
 			Region:    "eu-north-1", Account: "-",

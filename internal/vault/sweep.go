@@ -3,11 +3,13 @@ package vault
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"time"
 
 	"moraine"
 	"moraine/internal/blob"
+	"moraine/internal/lease"
 	"moraine/internal/meta"
 )
 
@@ -78,7 +80,8 @@ func (s *Service) pause() time.Duration {
 }
 
 // Sweep does all that is due now, in short transactions. Each step may be
-// interrupted anywhere and is simply done again.
+// interrupted anywhere and is simply done again. If another process is at it,
+// there is nothing to do.
 func (s *Service) Sweep(ctx context.Context) error {
 	steps := []struct {
 		name string
@@ -90,6 +93,9 @@ func (s *Service) Sweep(ctx context.Context) error {
 	for _, step := range steps {
 		for {
 			n, err := step.run(ctx)
+			if errors.Is(err, lease.ErrElsewhere) {
+				return nil
+			}
 			if err != nil {
 				return err
 			}
@@ -105,11 +111,19 @@ func (s *Service) Sweep(ctx context.Context) error {
 	return nil
 }
 
-// update runs one step of the sweep as a transaction and returns its count.
+// update runs one step of the sweep as a transaction and returns its count. If
+// there was something to do, the transaction takes the lease: an idle server
+// writes nothing.
 func (s *Service) update(ctx context.Context, fn func(tx meta.Tx) (int, error)) (n int, err error) {
-	err = s.cfg.Meta.Update(ctx, func(tx meta.Tx) (err error) {
-		n, err = fn(tx)
-		return err
+	err = s.cfg.Meta.Update(ctx, func(tx meta.Tx) error {
+		err := s.cfg.Sweeping.Free(tx)
+		if err != nil {
+			return err
+		}
+		if n, err = fn(tx); err != nil || n == 0 {
+			return err
+		}
+		return s.cfg.Sweeping.Enter(tx)
 	})
 	return n, err
 }
@@ -213,12 +227,22 @@ func (s *Service) deleteGarbage(ctx context.Context) (int, error) {
 		return 0, err
 	}
 	now := s.now()
+	if len(garbage) == 0 || garbage[0].Since.After(now) {
+		return 0, nil
+	}
+	held, err := s.cfg.Sweeping.Take(ctx)
+	if err != nil {
+		return 0, err
+	}
 	var gone []moraine.BlobID
 	var stuck []moraine.Garbage
 	var failed error
 	for _, g := range garbage {
 		if g.Since.After(now) {
 			break // as are all that follow
+		}
+		if failed = held.Keep(ctx); failed != nil {
+			break
 		}
 		err := s.cfg.Blobs.Delete(ctx, g.Ref)
 		if moraine.IsKind(err, moraine.Corrupt) || moraine.IsKind(err, moraine.Invalid) {
@@ -237,9 +261,10 @@ func (s *Service) deleteGarbage(ctx context.Context) (int, error) {
 		return 0, failed
 	}
 	// The bytes are gone for good before the rows that remember them: a crash
-	// here deletes the same blobs once more, which is no error.
+	// here deletes the same blobs once more, which is no error. So does another
+	// process, if it took the lease meanwhile.
 	n, err := s.update(ctx, func(tx meta.Tx) (int, error) {
-		errs := []error{tx.Sweeps().DropGarbage(gone)}
+		errs := []error{held.Check(tx), tx.Sweeps().DropGarbage(gone)}
 		for _, g := range stuck {
 			errs = append(errs, tx.Sweeps().DropGarbage([]moraine.BlobID{g.Blob}), tx.Sweeps().Discard(g))
 		}
@@ -252,27 +277,85 @@ func (s *Service) deleteGarbage(ctx context.Context) (int, error) {
 // returns how many. Blobs become orphans when the process dies, or a commit
 // fails, between the bytes and the row.
 //
-// It asks in this order: is the blob pending, and if not, does a row name it.
-// A blob leaves Pending only after its row is committed or will never be, so
-// one that is neither pending nor named is nobody's. The grace counts from the
-// search that first found the blob without a row, and begins anew with each
-// process: rows may have been lost or put back from a backup, and whoever did
-// that must have time to notice.
+// Of its own blobs it asks in this order: is the blob pending, and if not, does a
+// row name it. A blob leaves Pending only after its row is committed or will
+// never be, so one that is neither pending nor named is nobody's. Blobs of other
+// processes are pending there. Of them it is known that no row comes when half
+// the grace has passed since their bodies ended (blob.NameWithin), so the rows
+// are asked once more when the grace is over, and then the answer stays. The
+// grace counts by the time of the store, as the other half does.
+//
+// The grace counts from the search that first found the blob without a row, and
+// begins anew with each process: rows may have been lost or put back from a
+// backup, and whoever did that must have time to notice.
 func (s *Service) SweepOrphans(ctx context.Context) (int, error) {
 	walker, ok := s.cfg.Blobs.(blob.Walker)
 	if !ok {
 		return 0, nil
 	}
-	found, named, err := s.findOrphans(ctx, walker)
+	held, err := s.cfg.Searching.Take(ctx)
+	if errors.Is(err, lease.ErrElsewhere) {
+		return 0, nil
+	}
 	if err != nil {
 		return 0, err
 	}
-	now := s.now()
+	n, err := s.sweepOrphans(ctx, walker, held)
+	if errors.Is(err, lease.ErrElsewhere) {
+		err = nil // it took so long that another searches now
+	}
+	return n, errors.Join(err, held.Release(ctx))
+}
+
+func (s *Service) sweepOrphans(ctx context.Context, walker blob.Walker, held *lease.Held) (int, error) {
+	found, named, err := s.findOrphans(ctx, walker, held)
+	if err != nil {
+		return 0, err
+	}
+	due, err := s.suspect(ctx, found)
+	if err != nil {
+		return 0, err
+	}
+	if len(due) > orphansMax || len(due) > 0 && named == 0 {
+		return 0, moraine.Errorf(moraine.Internal,
+			"%d blobs are named by no row and %d are, so none was deleted: lost rows look like this; see docs/operations.md", len(due), named)
+	}
+	n := 0
+	for batch := range slices.Chunk(due, sweepBatch) {
+		if batch, err = s.orphans(ctx, batch); err != nil {
+			return n, err
+		}
+		for _, o := range batch {
+			if err := held.Keep(ctx); err != nil {
+				return n, err
+			}
+			if err := s.cfg.Blobs.Delete(ctx, o.Ref); err != nil {
+				return n, err
+			}
+			n++
+			s.suspectsMu.Lock()
+			delete(s.suspects, o.ID)
+			s.suspectsMu.Unlock()
+		}
+	}
+	return n, nil
+}
+
+// suspect notes the blobs that a search found without a row and returns those
+// that were known as such for the grace.
+func (s *Service) suspect(ctx context.Context, found []blob.Info) (due []blob.Info, err error) {
+	var now time.Time
+	err = s.cfg.Meta.View(ctx, func(tx meta.Tx) error {
+		now, err = s.clock.Read(tx)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
 	s.suspectsMu.Lock()
 	defer s.suspectsMu.Unlock()
 	known := s.suspects
 	s.suspects = make(map[moraine.BlobID]time.Time, len(found))
-	var due []blob.Info
 	var fresh, bytes int64
 	for _, o := range found {
 		since, again := known[o.ID]
@@ -290,24 +373,17 @@ func (s *Service) SweepOrphans(ctx context.Context) (int, error) {
 		s.cfg.Log.WarnContext(ctx, "blobs without a row found; they are deleted after the grace",
 			"blobs", fresh, "bytes", bytes, "grace", s.cfg.OrphanGrace)
 	}
-	if len(due) > orphansMax || len(due) > 0 && named == 0 {
-		return 0, moraine.Errorf(moraine.Internal,
-			"%d blobs are named by no row and %d are, so none was deleted: lost rows look like this; see docs/operations.md", len(due), named)
-	}
-	for n, o := range due {
-		if err := s.cfg.Blobs.Delete(ctx, o.Ref); err != nil {
-			return n, err
-		}
-		delete(s.suspects, o.ID)
-	}
-	return len(due), nil
+	return due, nil
 }
 
 // findOrphans walks the store and returns the blobs that no row names, and how
 // many are named. It stops remembering more than it would delete.
-func (s *Service) findOrphans(ctx context.Context, walker blob.Walker) (found []blob.Info, named int64, err error) {
+func (s *Service) findOrphans(ctx context.Context, walker blob.Walker, held *lease.Held) (found []blob.Info, named int64, err error) {
 	var batch []blob.Info
 	flush := func() error {
+		if err := held.Keep(ctx); err != nil {
+			return err
+		}
 		orphans, err := s.orphans(ctx, batch)
 		named += int64(len(batch) - len(orphans))
 		batch = batch[:0]

@@ -54,7 +54,7 @@ func TestNodes(t *testing.T) {
 				t.Parallel()
 				f := newFake(t, nil)
 				clock := housetest.NewClock(time.Now())
-				rows := housetest.Rows(t)
+				rows := housetest.RowsAt(t, clock.Now)
 				call := access.Call{
 					Principal: access.Principal{Account: "210987654321", ARN: "arn:aws:iam::210987654321:root", Root: true},
 					Region:    "eu-north-1", Account: "-",

@@ -21,7 +21,7 @@ func testHistory(t *testing.T, open Open) {
 	s := open(t)
 	clock := 0
 	rapid.Check(t, func(rt *rapid.T) {
-		h := &history{T: rt, store: s, test: t, model: newModel(), now: clock}
+		h := &history{T: rt, store: s, test: t, model: newModel(), began: clock, now: clock}
 		defer func() {
 			clock = h.now
 			h.clear() // also after a failure, for the next history
@@ -41,6 +41,7 @@ type history struct {
 	test  *testing.T
 	store meta.Store
 	model *model
+	began int
 	now   int
 	put   []moraine.BlobID // every blob ever put and committed
 	fresh []moraine.BlobID // those of this transaction
@@ -120,9 +121,9 @@ func (h *history) ops() []func(m *model) step {
 		h.newVault, h.saveVault, h.deleteVault,
 		h.newArchive, h.newArchive, h.deleteArchive,
 		h.newUpload, h.putPart, h.putPart, h.endUpload,
-		h.newJob, h.newJob, h.finishJob, h.claim, h.dropJob,
+		h.newJob, h.newJob, h.finishJob, h.claim, h.holdJob, h.dropJob,
 		h.move, h.discard, h.sweep, h.sweep,
-		h.attach, h.dropLocks,
+		h.attach, h.dropLocks, h.lease,
 		h.saveIdentity, h.deleteIdentity, h.saveKey, h.deleteKey,
 	}
 }
@@ -282,6 +283,15 @@ func (h *history) claim(*model) step {
 	}
 }
 
+func (h *history) holdJob(m *model) step {
+	j, ok := some(h, m.jobs)
+	if !ok {
+		return nil
+	}
+	until := at(h.tick() + rapid.IntRange(-5, 5).Draw(h.T, "hold"))
+	return func(tx meta.Tx) (any, error) { return done(tx.Jobs().Hold(j.ID, until)) }
+}
+
 func (h *history) dropJob(m *model) step {
 	j, ok := some(h, m.jobs)
 	if !ok {
@@ -350,6 +360,19 @@ func (h *history) dropLocks(*model) step {
 		}
 		return list, err
 	}
+}
+
+// lease takes, renews or releases a lease. Leases outlive a history, so each has
+// names of its own.
+func (h *history) lease(m *model) step {
+	if l, ok := some(h, m.leases); ok && rapid.IntRange(0, 3).Draw(h.T, "release") == 0 {
+		return func(tx meta.Tx) (any, error) { return done(tx.Leases().Release(l)) }
+	}
+	name := fmt.Sprintf("%s from %d", rapid.SampledFrom([]string{"x", "y"}).Draw(h.T, "name"), h.began)
+	who := rapid.SampledFrom([]string{"a", "b", "c"}).Draw(h.T, "owner")
+	now := at(h.tick())
+	until := now.Add(time.Duration(rapid.IntRange(1, 10).Draw(h.T, "lease")) * time.Millisecond)
+	return func(tx meta.Tx) (any, error) { return tx.Leases().Acquire(name, who, now, until) }
 }
 
 // sweep does all there is to do of one chore, in steps.
@@ -426,7 +449,7 @@ func (h *history) questions() []step {
 		func(tx meta.Tx) (any, error) { return tx.Sweeps().Garbage(limit) },
 		func(tx meta.Tx) (any, error) { return tx.Bodies().Blobs(after, limit) },
 		func(tx meta.Tx) (any, error) {
-			list, err := tx.Sweeps().ExpiredJobs(when, 1000) // those that expire together come in any order
+			list, err := tx.Sweeps().ExpiredJobs(when, now, 1000) // those that expire together come in any order
 			slices.SortFunc(list, func(a, b moraine.Job) int { return position(a.Expires, a.ID, b.Expires, b.ID) })
 			return jobText(list), err
 		},
@@ -460,6 +483,9 @@ func (h *history) questions() []step {
 			func(tx meta.Tx) (any, error) { return tx.Uploads().Get(u.ID) },
 			func(tx meta.Tx) (any, error) { return tx.Bodies().Extents(u.Body, from, limit) },
 			func(tx meta.Tx) (any, error) { return tx.Bodies().At(u.Body, 10) })
+	}
+	if l, ok := some(h, h.model.leases); ok {
+		steps = append(steps, func(tx meta.Tx) (any, error) { return tx.Leases().Get(l.Name) })
 	}
 	if len(h.put) > 0 {
 		id := rapid.SampledFrom(h.put).Draw(h.T, "blob")

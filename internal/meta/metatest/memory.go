@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"time"
 
 	"moraine"
 	"moraine/internal/meta"
@@ -13,6 +14,7 @@ import (
 // the reference that whole servers are compared with. Rows that no service makes
 // it does not refuse.
 type Memory struct {
+	now  func() time.Time
 	turn chan struct{} // holds one value while no Update runs
 
 	mu     sync.Mutex // guards the rest
@@ -21,9 +23,17 @@ type Memory struct {
 	active sync.WaitGroup // Add under mu, while open
 }
 
-// NewMemory returns a store without rows.
-func NewMemory() *Memory {
-	s := &Memory{turn: make(chan struct{}, 1), rows: newModel()}
+// memoryTx is a transaction on the rows of a Memory, by its clock.
+type memoryTx struct {
+	*model
+	now func() time.Time
+}
+
+func (t memoryTx) Time() (time.Time, error) { return t.now().UTC().Truncate(time.Millisecond), nil }
+
+// NewMemory returns a store without rows, whose time is now's.
+func NewMemory(now func() time.Time) *Memory {
+	s := &Memory{now: now, turn: make(chan struct{}, 1), rows: newModel()}
 	s.turn <- struct{}{}
 	return s
 }
@@ -48,7 +58,7 @@ func (s *Memory) View(ctx context.Context, fn func(tx meta.Tx) error) error {
 	if err := ctx.Err(); err != nil {
 		return fmt.Errorf("view: %w", err)
 	}
-	return fn(rows)
+	return fn(memoryTx{rows, s.now})
 }
 
 // Update implements meta.Store. A copy of all rows is changed, and takes their
@@ -82,7 +92,7 @@ func (s *Memory) Update(ctx context.Context, fn func(tx meta.Tx) error) error {
 		}
 		next.jobs[id] = j
 	}
-	if err := fn(next); err != nil {
+	if err := fn(memoryTx{next, s.now}); err != nil {
 		return err
 	}
 	s.mu.Lock()

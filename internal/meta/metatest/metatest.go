@@ -41,6 +41,7 @@ func Run(t *testing.T, open Open) {
 		{"Outbox", outboxTests},
 		{"Sweeps", sweepTests},
 		{"Scrub", scrubTests},
+		{"Leases", leaseTests},
 		{"Accounts", accountTests},
 		{"Identities", identityTests},
 		{"AccessKeys", keyTests},

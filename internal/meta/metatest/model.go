@@ -361,6 +361,16 @@ func (m modelJobs) CountByState() (map[moraine.JobState]int64, error) {
 	return counts, nil
 }
 
+func (m modelJobs) Hold(id moraine.JobID, until time.Time) error {
+	if _, err := get(m.jobs, id); err != nil {
+		return err
+	}
+	if until.After(m.holds[id]) {
+		m.holds[id] = until
+	}
+	return nil
+}
+
 type modelSweeps struct{ *model }
 
 func (m modelSweeps) IdleUploads(t time.Time, limit int) ([]moraine.Upload, error) {
@@ -379,9 +389,11 @@ func (m modelSweeps) DropEndedUploads(t time.Time, limit int) (n int, err error)
 	return n, nil
 }
 
-func (m modelSweeps) ExpiredJobs(t time.Time, limit int) ([]moraine.Job, error) {
+func (m modelSweeps) ExpiredJobs(t, now time.Time, limit int) ([]moraine.Job, error) {
 	return pick(m.jobs, limit,
-		func(j moraine.Job) bool { return j.State != moraine.InProgress && !j.Expires.After(t) },
+		func(j moraine.Job) bool {
+			return j.State != moraine.InProgress && !j.Expires.After(t) && !m.holds[j.ID].After(now)
+		},
 		func(a, b moraine.Job) int { return a.Expires.Compare(b.Expires) }), nil
 }
 

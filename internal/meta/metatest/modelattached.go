@@ -21,6 +21,8 @@ type attached struct {
 	limits   map[owner]moraine.RetrievalPolicy
 	units    map[moraine.CapacityID]moraine.CapacityUnit
 	scrub    moraine.ScrubState
+	leases   map[string]meta.Lease
+	holds    map[moraine.JobID]time.Time
 	blobKeys map[string]moraine.BlobKey
 }
 
@@ -34,14 +36,14 @@ func newAttached() *attached {
 	return &attached{
 		map[moraine.VaultID][]moraine.Tag{}, map[moraine.VaultID]moraine.VaultPolicy{}, map[moraine.VaultID]moraine.Lock{},
 		map[moraine.VaultID]moraine.Notifications{}, map[moraine.MessageID]moraine.Message{},
-		map[owner]moraine.RetrievalPolicy{}, map[moraine.CapacityID]moraine.CapacityUnit{}, moraine.ScrubState{}, map[string]moraine.BlobKey{},
+		map[owner]moraine.RetrievalPolicy{}, map[moraine.CapacityID]moraine.CapacityUnit{}, moraine.ScrubState{}, map[string]meta.Lease{}, map[moraine.JobID]time.Time{}, map[string]moraine.BlobKey{},
 	}
 }
 
 func (m *attached) clone() *attached {
 	return &attached{
 		maps.Clone(m.tags), maps.Clone(m.policies), maps.Clone(m.locks), maps.Clone(m.notices), maps.Clone(m.messages),
-		maps.Clone(m.limits), maps.Clone(m.units), m.scrub, maps.Clone(m.blobKeys),
+		maps.Clone(m.limits), maps.Clone(m.units), m.scrub, maps.Clone(m.leases), maps.Clone(m.holds), maps.Clone(m.blobKeys),
 	}
 }
 

@@ -97,12 +97,30 @@ func testExpiredJobs(t *testing.T, s meta.Store) {
 		list = append(list, finish(inventory("v", 10-n), []moraine.JobState{moraine.Failed, moraine.Succeeded}[n%2], at(n)))
 	}
 	update(t, s, saveJobs(append(list, inventory("v", 20))...))
+	now := at(100)
 	expired := func(when time.Time, limit int) func(tx meta.Tx) ([]moraine.Job, error) {
-		return func(tx meta.Tx) ([]moraine.Job, error) { return tx.Sweeps().ExpiredJobs(when, limit) }
+		return func(tx meta.Tx) ([]moraine.Job, error) { return tx.Sweeps().ExpiredJobs(when, now, limit) }
 	}
 	want(t, s, list[:3], expired(at(2), 10))
 	want(t, s, list[:2], expired(at(2), 2))
 	want(t, s, nil, expired(at(-1), 10))
+
+	hold := func(id moraine.JobID, until int) func(tx meta.Tx) error {
+		return func(tx meta.Tx) error { return tx.Jobs().Hold(id, at(until)) }
+	}
+	update(t, s, hold(list[0].ID, 200))
+	update(t, s, hold(list[0].ID, 150)) // held for longer
+	update(t, s, hold(list[1].ID, 100))
+	update(t, s, saveJobs(list[0])) // a save does not end it
+	want(t, s, list[1:3], expired(at(2), 10))
+	now = at(199)
+	want(t, s, list[1:3], expired(at(2), 10))
+	now = at(200)
+	want(t, s, list[:3], expired(at(2), 10))
+	want(t, s, list[0], getJob(list[0].ID))
+	if err := s.Update(t.Context(), hold("nothing", 200)); !errors.Is(err, meta.ErrNotFound) {
+		t.Errorf("Hold of a job that is gone: %v, want ErrNotFound", err)
+	}
 }
 
 func testDropJob(t *testing.T, s meta.Store) {

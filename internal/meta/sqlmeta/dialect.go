@@ -40,6 +40,10 @@ type dialect struct {
 	check func(ctx context.Context, s *session) error
 }
 
+// databaseClock is the time of the database in milliseconds, where it has one
+// that is not the process's.
+const databaseClock = `/* clock */ 0`
+
 // skipLocked stands behind the rows that are about to be claimed: those that
 // another node is claiming are left to it. SQLite has one writer.
 const skipLocked = ` /* skip locked */`
@@ -73,7 +77,7 @@ var postgresDialect = &dialect{
 	// do with it.
 	beginAlone: "BEGIN ISOLATION LEVEL SERIALIZABLE READ WRITE; LOCK TABLE schema_window IN SHARE ROW EXCLUSIVE MODE",
 	control:    controlPostgres,
-	words:      strings.NewReplacer(skipLocked, " FOR UPDATE SKIP LOCKED"),
+	words:      strings.NewReplacer(skipLocked, " FOR UPDATE SKIP LOCKED", databaseClock, "CAST(extract(epoch FROM clock_timestamp()) * 1000 AS BIGINT)"),
 	dooms:      true, again: true,
 	hangUp: hangUpPostgres,
 	greet:  greetPostgres,

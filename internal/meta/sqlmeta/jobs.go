@@ -47,6 +47,8 @@ WHERE job_id IN (SELECT job_id FROM claimed) RETURNING ` + jobColumns
 	jobHasten = `UPDATE jobs SET due_ms = $2, ready_ms = CASE WHEN lease_until_ms > $2 THEN lease_until_ms ELSE $2 END
 WHERE body_id = $1 AND state = 'InProgress' AND due_ms > $2`
 
+	jobHold = `UPDATE jobs SET held_ms = CASE WHEN held_ms > $2 THEN held_ms ELSE $2 END WHERE job_id = $1`
+
 	jobNextDue = `SELECT ready_ms FROM jobs WHERE ready_ms IS NOT NULL ORDER BY ready_ms LIMIT 1`
 	jobCount   = `SELECT state, count(*) FROM jobs GROUP BY state`
 )
@@ -163,6 +165,10 @@ func (s jobs) Claim(owner string, now, until time.Time, limit int) ([]moraine.Jo
 func (s jobs) Hasten(b moraine.BodyID, at time.Time) error {
 	_, err := s.t.exec(jobHasten, string(b), millis(at))
 	return err
+}
+
+func (s jobs) Hold(id moraine.JobID, until time.Time) error {
+	return s.t.execOne(jobHold, string(id), millis(until))
 }
 
 func (s jobs) NextDue() (at time.Time, ok bool, err error) {

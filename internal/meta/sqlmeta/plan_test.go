@@ -13,6 +13,7 @@ var scans = map[string]string{
 	"SELECT body_id FROM condemned":                    "SCAN condemned USING COVERING INDEX condemned_since",
 	"SELECT blob_id, ref, size, since_ms FROM garbage": "SCAN garbage USING INDEX garbage_since",
 	"SELECT vault_id FROM dead_vaults":                 "SCAN dead_vaults USING COVERING INDEX sqlite_autoindex_dead_vaults_1",
+	"SELECT /* clock */ 0":                             "SCAN CONSTANT ROW",
 	"SELECT ready_ms FROM jobs":                        "SCAN jobs USING COVERING INDEX jobs_ready",
 	"SELECT first_byte, size, blob_id, ref, tree_hash, verified_ms, fault, body_id FROM extents ORDER": "SCAN extents",
 	"WITH claimed":                                                  "SCAN claimed", // as many as the limit says

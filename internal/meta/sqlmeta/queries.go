@@ -13,7 +13,7 @@ var queries = [...]string{
 
 	uploadGet, uploadSave, uploadList, uploadCountOpen,
 
-	jobGet, jobSave, jobList, jobClaim, jobHasten, jobNextDue, jobCount,
+	jobGet, jobSave, jobList, jobClaim, jobHasten, jobHold, jobNextDue, jobCount,
 
 	sweepIdleUploads, sweepEndedUploads, sweepExpiredJobs, sweepDropJob,
 	releaseBodies, releaseExtents, releaseForget, releaseOne, garbageList, garbageDrop,
@@ -25,6 +25,8 @@ var queries = [...]string{
 
 	scrubGet, scrubSave,
 
+	leaseGet, leaseAcquire, leaseRelease,
+
 	notificationsGet, notificationsSave, notificationsDrop,
 	messageGet, messageSave, messageDrop, messageClaim, messageNextDue, messageList, messageCount,
 
@@ -32,6 +34,7 @@ var queries = [...]string{
 	identityGet, identityByID, identityList, identityCount, identitySave, identityDelete,
 	keyGet, keyList, keySave, keyDelete, keyTouch,
 	blobKeyList, blobKeySave,
+	timeGet,
 	houseGet, houseSave, arrivalSave, arrivalList, arrivalDrop, extentMoved,
 }
 

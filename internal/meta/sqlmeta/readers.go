@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"time"
 
 	"moraine/internal/meta"
 )
@@ -15,14 +16,15 @@ type readers struct {
 	*dialect
 	db  *sql.DB
 	log *slog.Logger
+	now func() time.Time
 	// idle holds one entry per allowed View: a session, or nil where none has
 	// been opened yet or the last one broke.
 	idle chan *session
 }
 
-func newReaders(db *sql.DB, d *dialect, n int, log *slog.Logger) *readers {
-	r := &readers{dialect: d, db: db, log: log, idle: make(chan *session, n)}
-	for range n {
+func newReaders(db *sql.DB, d *dialect, c Config) *readers {
+	r := &readers{dialect: d, db: db, log: c.Log, now: c.Now, idle: make(chan *session, c.Views)}
+	for range c.Views {
 		r.idle <- nil
 	}
 	return r
@@ -102,7 +104,7 @@ func (r *readers) view(ctx context.Context, fn func(meta.Tx) error) error {
 	if err != nil {
 		return err
 	}
-	t := &tx{ses: ses, view: ctx}
+	t := &tx{ses: ses, now: r.now, view: ctx}
 	// Deferred, for fn may panic.
 	defer func() {
 		t.over = true

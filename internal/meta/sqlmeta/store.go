@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"sync"
+	"time"
 
 	"moraine"
 	"moraine/internal/meta"
@@ -37,6 +38,9 @@ type Config struct {
 	Queue int
 	// Log is told about connections that break. Nil discards.
 	Log *slog.Logger
+	// Now is the time of the store. Nil: time.Now, on PostgreSQL the clock of the
+	// database.
+	Now func() time.Time
 
 	wrap func(net.Conn) net.Conn // by tests, round each connection to PostgreSQL
 }
@@ -53,6 +57,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
+	}
+	if c.Now == nil && c.URL == "" {
+		c.Now = time.Now
 	}
 	return c
 }
@@ -117,7 +124,7 @@ func begin(d *dialect, writing, reading *sql.DB, c Config) (*Store, error) {
 		return nil, errors.Join(translate(err), reading.Close(), writing.Close())
 	}
 	return &Store{
-		readers: newReaders(reading, d, c.Views, c.Log),
+		readers: newReaders(reading, d, c),
 		writer:  startWriter(writing, first, c),
 	}, nil
 }

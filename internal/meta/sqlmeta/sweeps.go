@@ -16,7 +16,7 @@ ORDER BY active_ms, upload_id LIMIT $2`
 (SELECT upload_id FROM uploads WHERE state IN ('completed', 'aborted') AND active_ms <= $1 LIMIT $2)`
 
 	sweepExpiredJobs = `SELECT ` + jobColumns + ` FROM jobs WHERE expires_ms <= $1 AND state <> 'InProgress'
-ORDER BY expires_ms, job_id LIMIT $2`
+AND (held_ms IS NULL OR held_ms <= $2) ORDER BY expires_ms, job_id LIMIT $3`
 	sweepDropJob = `DELETE FROM jobs WHERE job_id = $1 RETURNING action, body_id`
 
 	sweepDueInventories = `SELECT ` + vaultColumns + ` FROM vaults WHERE inventory_due_ms <= $1
@@ -60,8 +60,8 @@ func (s sweeps) DropEndedUploads(t time.Time, limit int) (int, error) {
 	return int(n), err
 }
 
-func (s sweeps) ExpiredJobs(t time.Time, limit int) ([]moraine.Job, error) {
-	return many(s.t, readJob, sweepExpiredJobs, millis(t), bound(limit))
+func (s sweeps) ExpiredJobs(t, now time.Time, limit int) ([]moraine.Job, error) {
+	return many(s.t, readJob, sweepExpiredJobs, millis(t), millis(now), bound(limit))
 }
 
 func (s sweeps) DropJob(id moraine.JobID, now time.Time) error {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"slices"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"moraine"
@@ -17,11 +18,13 @@ import (
 // on an engine that ends a transaction at the first error.
 type tx struct {
 	ses      *session
-	view     context.Context // of a View, which it stops; nil in an Update
-	failed   error           // the error that doomed it, translated
-	broken   error           // why the connection must go, too
-	again    error           // why all of the transaction is worth another try
-	wrote    bool            // something, perhaps
+	now      func() time.Time // nil for the clock of the database
+	time     time.Time        // read from it
+	view     context.Context  // of a View, which it stops; nil in an Update
+	failed   error            // the error that doomed it, translated
+	broken   error            // why the connection must go, too
+	again    error            // why all of the transaction is worth another try
+	wrote    bool             // something, perhaps
 	scanning bool
 	over     bool
 }
@@ -35,6 +38,23 @@ func (t *tx) Uploads() meta.Uploads   { return uploads{t} }
 func (t *tx) Jobs() meta.Jobs         { return jobs{t} }
 func (t *tx) Sweeps() meta.Sweeps     { return sweeps{t} }
 func (t *tx) Scrub() meta.Scrub       { return scrub{t} }
+func (t *tx) Leases() meta.Leases     { return leases{t} }
+
+// Time is the clock of the process where one process at a time has the database,
+// and that of the database where several do: they agree on no other.
+func (t *tx) Time() (time.Time, error) {
+	if t.now != nil {
+		return t.now().UTC().Truncate(time.Millisecond), t.usable()
+	}
+	if t.time.IsZero() {
+		now, err := one(t, func(row scanner, at *time.Time) error { return row.Scan((*instant)(at)) }, timeGet)
+		if err != nil {
+			return time.Time{}, err
+		}
+		t.time = now
+	}
+	return t.time, nil
+}
 
 func (t *tx) Accounts() meta.Accounts     { return accounts{t} }
 func (t *tx) Identities() meta.Identities { return identities{t} }

@@ -28,6 +28,7 @@ type writer struct {
 	db    *sql.DB
 	batch int
 	log   *slog.Logger
+	now   func() time.Time
 	queue chan *request
 	ended chan ending   // one Update at a time says that its turn is over
 	done  chan struct{} // closed when run returns
@@ -74,7 +75,7 @@ const (
 
 func startWriter(db *sql.DB, ses *session, c Config) *writer {
 	w := &writer{
-		dialect: ses.dialect, db: db, batch: c.Batch, log: c.Log, ses: ses,
+		dialect: ses.dialect, db: db, batch: c.Batch, log: c.Log, now: c.Now, ses: ses,
 		queue:  make(chan *request, c.Queue),
 		ended:  make(chan ending),
 		done:   make(chan struct{}),
@@ -357,7 +358,7 @@ func (w *writer) next() *request {
 // must be undone. An error means that the batch is lost: with its connection, or
 // in a race.
 func (w *writer) turn(r *request) (clean bool, err error) {
-	t := &tx{ses: w.ses}
+	t := &tx{ses: w.ses, now: w.now}
 	r.note <- note{tx: t}
 	end := <-w.ended
 	r.gone = end.gone

@@ -111,6 +111,9 @@ func answers(ctx context.Context, url string) bool {
 	return true
 }
 
+// PID is the process id.
+func (s *Server) PID() int { return s.cmd.Process.Pid }
+
 // Stop ends it.
 func (s *Server) Stop() {
 	_ = s.cmd.Process.Kill() // it may have ended

@@ -1,0 +1,2 @@
+-- +goose Up
+ALTER TABLE jobs ADD COLUMN held_ms BIGINT;

@@ -1,0 +1,116 @@
+package cluster
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"text/tabwriter"
+	"time"
+
+	"moraine/test/internal/vaultclient"
+)
+
+// TestReport prints how many small archives a second one, two and three nodes
+// store on this machine, and who used the processors.
+func TestReport(t *testing.T) {
+	if !*report {
+		return
+	}
+	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "nodes\tarchives/s\tprocessors: nodes\tPostgreSQL\tstore\tpart of the machine")
+	for n := 1; n <= 3; n++ {
+		t.Run(fmt.Sprint(n), func(t *testing.T) { measure(t, w, n) })
+	}
+	if err := w.Flush(); err != nil {
+		t.Error(err)
+	}
+}
+
+// Load of a measurement: closed loops of small uploads.
+const (
+	loops = 32
+	small = 4 << 10
+)
+
+func measure(t *testing.T, w *tabwriter.Writer, n int) {
+	d := deploy(t, n)
+	l := newLedger(d)
+	var stored atomic.Int64
+	var stop atomic.Bool
+	var all sync.WaitGroup
+	for i := range loops {
+		all.Go(func() {
+			// One connection for each, and so one node.
+			c := l.client()
+			defer c.Close()
+			p := vaultclient.NewPayload(noise(rand.New(rand.NewPCG(2, uint64(i))), small))
+			for !stop.Load() {
+				if _, err := c.UploadArchive(t.Context(), vault, "small", p); err != nil {
+					t.Error(err)
+					return
+				}
+				stored.Add(1)
+			}
+		})
+	}
+	pause(t.Context(), time.Second)
+	before, began, first := d.usage(), time.Now(), stored.Load()
+	pause(t.Context(), *loadFor)
+	after, took, count := d.usage(), time.Since(began).Seconds(), stored.Load()-first
+	stop.Store(true)
+	all.Wait()
+	part := func(i int) float64 { return (after[i] - before[i]) / took }
+	fmt.Fprintf(w, "%d\t%.0f\t%.2f\t%.2f\t%.2f\t%.2f\n", n, float64(count)/took, part(0), part(1), part(2), part(0)+part(1)+part(2))
+	// What a row and an archive cost.
+	t.Logf("%d archives", stored.Load())
+}
+
+// usage is processor time in seconds: of the nodes, the database, the store.
+func (d *deployment) usage() (u [3]float64) {
+	for _, n := range d.nodes {
+		u[0] += processTime(n.server.PID())
+	}
+	u[2] = processTime(d.store.PID())
+	entries, err := os.ReadDir("/proc")
+	if err != nil {
+		d.Error(err)
+	}
+	for _, e := range entries {
+		pid, err := strconv.Atoi(e.Name())
+		if err != nil {
+			continue
+		}
+		name, err := os.ReadFile("/proc/" + e.Name() + "/comm")
+		if err == nil && strings.TrimSpace(string(name)) == "postgres" {
+			u[1] += processTime(pid)
+		}
+	}
+	return u
+}
+
+// ticks is how many clock ticks the kernel counts a second.
+const ticks = 100
+
+// processTime is the processor time of a process so far, in seconds.
+func processTime(pid int) float64 {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return 0 // it is gone
+	}
+	_, rest, _ := strings.Cut(string(text), ") ")
+	fields := strings.Fields(rest)
+	if len(fields) < 13 {
+		return 0
+	}
+	user, err1 := strconv.ParseFloat(fields[11], 64)
+	system, err2 := strconv.ParseFloat(fields[12], 64)
+	if err1 != nil || err2 != nil {
+		return 0
+	}
+	return (user + system) / ticks
+}
