@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -28,6 +29,39 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // waitMax is how long anything may take.
 const waitMax = time.Minute
+
+// patience ends after waitMax in which nothing happened. A disk that is watched
+// stands still while its cuts are verified, which counts for nothing. It is over
+// after some turns even so.
+type patience struct {
+	disk  *crashfs.FS // nil for that of the machine
+	seen  int
+	turns int
+	up    <-chan time.Time
+}
+
+func newPatience(fsys *crashfs.FS) *patience {
+	p := &patience{disk: fsys, seen: -1}
+	p.over()
+	return p
+}
+
+// over reports, when up has told, whether it is.
+func (p *patience) over() bool {
+	now := 0
+	if p.disk != nil {
+		now = p.disk.Ops()
+	}
+	over := now == p.seen || p.turns == 20
+	p.seen, p.turns, p.up = now, p.turns+1, time.After(waitMax)
+	return over
+}
+
+// goroutines are the stacks of all, to see what waits for what.
+func goroutines() []byte {
+	text := make([]byte, 1<<20)
+	return text[:runtime.Stack(text, true)]
+}
 
 // clock is the system clock of servers and clients. It stands still but for a
 // tick now and then, so that no two things need happen at the same instant.
@@ -72,6 +106,7 @@ type proc struct {
 	key        sigv4.Key
 	clock      *clock
 	http       *http.Client
+	disk       *crashfs.FS // nil for that of the machine
 	vfs        *sqlvfs.VFS
 	cancel     context.CancelFunc
 	done       chan error // receives how it ended
@@ -134,23 +169,27 @@ func startWith(cfg config.Config, fsys *crashfs.FS, clk *clock, rebuild string) 
 		return nil, err
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	p := &proc{clock: clk, vfs: vfs, cancel: cancel, done: make(chan error, 1), http: &http.Client{Transport: &http.Transport{}}}
+	p := &proc{clock: clk, disk: fsys, vfs: vfs, cancel: cancel, done: make(chan error, 1), http: &http.Client{Transport: &http.Transport{}}}
 	out := &welcome{whole: make(chan string, 1)}
 	opts := server.Options{Out: out, Now: clk.now, Elapsed: clk.elapsed, Version: "proof", Place: at, Rebuild: rebuild}
 	go func() { p.done <- server.Run(ctx, cfg, opts) }()
-	select {
-	case text := <-out.whole:
-		lines := strings.Split(text, "\n")
-		p.url = lines[0][strings.LastIndex(lines[0], " ")+1:]
-		p.admin = lines[1][strings.LastIndex(lines[1], " ")+1:]
-	case err := <-p.done:
-		cancel()
-		return nil, errors.Join(fmt.Errorf("the server does not start: %w", err), leave(vfs))
-	case <-time.After(waitMax):
-		cancel()
-		return nil, errors.New("the server neither starts nor fails")
+	for limit := newPatience(fsys); ; {
+		select {
+		case text := <-out.whole:
+			lines := strings.Split(text, "\n")
+			p.url = lines[0][strings.LastIndex(lines[0], " ")+1:]
+			p.admin = lines[1][strings.LastIndex(lines[1], " ")+1:]
+			return p, nil
+		case err := <-p.done:
+			cancel()
+			return nil, errors.Join(fmt.Errorf("the server does not start: %w", err), leave(vfs))
+		case <-limit.up:
+			if limit.over() {
+				defer cancel()
+				return nil, fmt.Errorf("the server neither starts nor fails:\n%s", goroutines())
+			}
+		}
 	}
-	return p, nil
 }
 
 // readKey reads the root key of a data directory.
@@ -174,11 +213,15 @@ func readKey(fsys *crashfs.FS) (k sigv4.Key, err error) {
 func (p *proc) stop() error {
 	p.http.CloseIdleConnections()
 	p.cancel()
-	select {
-	case err := <-p.done:
-		return errors.Join(err, leave(p.vfs))
-	case <-time.After(waitMax):
-		return errors.New("the server does not end")
+	for limit := newPatience(p.disk); ; {
+		select {
+		case err := <-p.done:
+			return errors.Join(err, leave(p.vfs))
+		case <-limit.up:
+			if limit.over() {
+				return fmt.Errorf("the server does not end:\n%s", goroutines())
+			}
+		}
 	}
 }
 
@@ -261,7 +304,7 @@ func (p *proc) getJSON(ctx context.Context, path string, into any) error {
 func (p *proc) await(ctx context.Context, path string) (state string, err error) {
 	poll := time.NewTicker(2 * time.Millisecond)
 	defer poll.Stop()
-	limit := time.After(waitMax)
+	limit := newPatience(p.disk)
 	for {
 		var j struct{ StatusCode string }
 		if err := p.getJSON(ctx, path, &j); err != nil {
@@ -271,8 +314,10 @@ func (p *proc) await(ctx context.Context, path string) (state string, err error)
 			return j.StatusCode, nil
 		}
 		select {
-		case <-limit:
-			return "", fmt.Errorf("%s does not end", path)
+		case <-limit.up:
+			if limit.over() {
+				return "", fmt.Errorf("%s does not end", path)
+			}
 		case <-poll.C:
 		}
 	}
