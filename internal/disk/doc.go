@@ -11,5 +11,6 @@
 //   - A name that was created, renamed or removed is durable after SyncDir of
 //     its directory returned nil; a rename is atomic even before that.
 //   - After a failed Sync the bytes written since the last good one are lost
-//     even if they can still be read, and a second Sync does not save them.
+//     even if they can still be read, and a second Sync does not save them. So
+//     are the names that a failed SyncDir should have saved.
 package disk

@@ -149,7 +149,14 @@ func MkdirAll(fsys FS, dir string) error {
 	if err != nil && !errors.Is(err, os.ErrExist) {
 		return err
 	}
-	return fsys.SyncDir(parent)
+	made := err == nil
+	err = fsys.SyncDir(parent)
+	if err != nil && made {
+		// The name may be lost, and no later sync would save it: whoever tries again
+		// shall make it again. The first error is the one to report.
+		_ = fsys.Remove(dir)
+	}
+	return err
 }
 
 // WriteFile replaces the content of a file, durably and as a whole: after a

@@ -48,8 +48,9 @@ type Compaction struct {
 	mover mover
 	asked chan struct{} // holds one token when a pass was asked for
 
-	mu     sync.Mutex // guards status
+	mu     sync.Mutex // guards status and away
 	status CompactionStatus
+	away   int // blobs of the pass under way that could not be copied now
 
 	passing sync.Mutex // held by the pass under way; guards surplus
 	surplus *surplus
@@ -74,7 +75,7 @@ type CompactionTally struct {
 	Moved       int64
 	Bytes       int64 // of those
 	Quarantined int64 // left where they are
-	Failed      int64 // damaged, or not there
+	Failed      int64 // damaged, not there, or not to be copied now
 	Surplus     int64 // copies deleted that no row names
 }
 
@@ -105,6 +106,9 @@ const (
 	compactWorkers = 32
 	// compactRest is how long a pass rests after an error, at most.
 	compactRest = time.Hour
+	// compactAway is how many blobs that cannot be copied now end a pass: fewer are
+	// sectors that cannot be read, which must not keep the rest where it is.
+	compactAway = 8
 )
 
 // Ask has a pass begin now, or after the one under way.
@@ -155,7 +159,7 @@ func (c *Compaction) Pass(ctx context.Context) error {
 	c.passing.Lock()
 	defer c.passing.Unlock()
 	c.surplus = newSurplus(c.surplus)
-	c.note(func(st *CompactionStatus) { st.Started, st.Pass = c.time(), CompactionTally{} })
+	c.note(func(st *CompactionStatus) { st.Started, st.Pass, c.away = c.time(), CompactionTally{}, 0 })
 	var batch []blob.Info
 	err := c.cfg.Blobs.Sparse(ctx, c.cfg.From, func(i blob.Info) error {
 		if batch = append(batch, i); len(batch) < batchMax {
@@ -235,6 +239,23 @@ func (c *Compaction) batch(ctx context.Context, seen []blob.Info) error {
 
 func quarantine(e moraine.Extent) bool { return e.Fault != "" }
 
+// failed notes that a blob could not be copied. It returns err if so many could not
+// be that the store is to blame, and not they.
+func (c *Compaction) failed(ctx context.Context, p placed, err error) error {
+	c.cfg.Log.WarnContext(ctx, "blob not moved", "blob", p.row.Blob.String(), "ref", string(p.at), "err", err)
+	c.cfg.Suspect(p.row.Blob)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.status.Pass.Failed++
+	if !moraine.IsKind(err, moraine.Corrupt) && !moraine.IsKind(err, moraine.NotFound) && !moraine.IsKind(err, moraine.Invalid) {
+		c.away++
+	}
+	if c.away < compactAway {
+		return nil
+	}
+	return err
+}
+
 // copy makes the copy of a blob and moves its row. Damage of one blob is told and
 // does not end the pass.
 func (c *Compaction) copy(ctx context.Context, p placed) error {
@@ -245,14 +266,9 @@ func (c *Compaction) copy(ctx context.Context, p placed) error {
 		// A copy that was made is settled also when the pass is being stopped.
 	case ctx.Err() != nil:
 		return ctx.Err()
-	case moraine.IsKind(err, moraine.Corrupt), moraine.IsKind(err, moraine.NotFound), moraine.IsKind(err, moraine.Invalid):
-		// It may have been deleted meanwhile; whoever checks it finds out.
-		c.cfg.Log.WarnContext(ctx, "blob not moved", "blob", i.ID.String(), "ref", string(p.at), "err", err)
-		c.cfg.Suspect(i.ID)
-		c.note(func(st *CompactionStatus) { st.Pass.Failed++ })
-		return nil
 	default:
-		return err
+		// It may have been deleted meanwhile; whoever checks it finds out.
+		return c.failed(ctx, p, err)
 	}
 	if m.Ref == i.Ref {
 		return c.leftOver(ctx, i, p.at)

@@ -38,13 +38,20 @@ type yard struct {
 	suspected []moraine.BlobID
 }
 
-// hooked calls a function after a copy was made, before anybody knows.
+// hooked calls a function after a copy was made, before anybody knows, and one
+// before it is made, which may fail.
 type hooked struct {
 	*pack.Store
 	made func(blob.Info)
+	read func(moraine.BlobID) error
 }
 
 func (h *hooked) Rewrite(ctx context.Context, i blob.Info, at moraine.BlobRef, step func(int) error) (blob.Mended, error) {
+	if h.read != nil {
+		if err := h.read(i.ID); err != nil {
+			return blob.Mended{Ref: i.Ref}, err
+		}
+	}
 	m, err := h.Store.Rewrite(ctx, i, at, step)
 	if err == nil && len(m.Made) > 0 && h.made != nil {
 		h.made(i)
@@ -373,6 +380,34 @@ func TestCompactionLeavesFaults(t *testing.T) {
 	}
 	if len(y.suspected) != 1 || y.suspected[0] != damaged {
 		t.Errorf("suspected: %v, want %s", y.suspected, damaged)
+	}
+}
+
+// TestCompactionOfUnreadable has blobs that cannot be read: a few keep nobody else
+// where it is; many mean that the store is away, which ends the pass.
+func TestCompactionOfUnreadable(t *testing.T) {
+	t.Parallel()
+	away := moraine.Errorf(moraine.Unavailable, "input/output error")
+	y := newYard(t)
+	bad := y.ids[0]
+	y.packs.read = func(id moraine.BlobID) error {
+		if id == bad {
+			return away
+		}
+		return nil
+	}
+	want := mend.CompactionTally{Blobs: 8, Moved: 7, Bytes: 7 * 9000, Failed: 1}
+	if got := y.pass(); got != want {
+		t.Errorf("the pass met %+v, want %+v", got, want)
+	}
+	if len(y.suspected) != 1 || y.suspected[0] != bad {
+		t.Errorf("suspected: %v, want %s", y.suspected, bad)
+	}
+
+	y = newYard(t)
+	y.packs.read = func(moraine.BlobID) error { return away }
+	if err := mend.NewCompaction(y.cfg).Pass(t.Context()); !errors.Is(err, away) {
+		t.Errorf("a pass through a store that is away = %v, want %v", err, away)
 	}
 }
 

@@ -2,12 +2,15 @@ package vault_test
 
 import (
 	"bytes"
+	"context"
+	"strings"
 	"testing"
 	"time"
 
 	"moraine"
 	"moraine/internal/blob/mem"
 	"moraine/internal/meta"
+	"moraine/internal/vault"
 )
 
 // discard puts a blob that no row names and enters it into the garbage.
@@ -89,5 +92,94 @@ func TestStuckGarbage(t *testing.T) {
 	h.sweep()
 	if h.blobCount() != 0 || h.garbage() != 0 {
 		t.Errorf("%d blobs, %d rows of garbage a day later, want none", h.blobCount(), h.garbage())
+	}
+}
+
+// unreadable cannot delete some blobs, as if their sectors could not be read.
+type unreadable struct {
+	blobStore
+	bad   map[moraine.BlobRef]bool
+	tries int
+}
+
+func (u *unreadable) Delete(ctx context.Context, ref moraine.BlobRef) error {
+	if u.bad[ref] {
+		u.tries++
+		return moraine.Errorf(moraine.Unavailable, "input/output error")
+	}
+	return u.blobStore.Delete(ctx, ref)
+}
+
+// newUnreadable is a house over an unreadable store.
+func newUnreadable(t *testing.T) (*house, *unreadable) {
+	u := &unreadable{bad: map[moraine.BlobRef]bool{}}
+	h := newHouse(t, func(c *vault.Config) {
+		u.blobStore = c.Blobs.(blobStore)
+		c.Blobs = u
+	})
+	return h, u
+}
+
+// TestUnreadableGarbage has a blob at the front of the garbage that cannot be
+// deleted, on and on: what is behind it goes all the same.
+func TestUnreadableGarbage(t *testing.T) {
+	t.Parallel()
+	h, u := newUnreadable(t)
+	u.bad[h.discard([]byte("stuck"), h.now().Add(-time.Minute))] = true
+	h.discard([]byte("free"), h.now())
+	for range 3 {
+		_ = h.Sweep(t.Context()) // says that one could not be deleted
+		h.advance(time.Minute)
+	}
+	if h.blobCount() != 1 || h.garbage() != 1 || u.tries != 1 {
+		t.Errorf("%d blobs, %d rows of garbage after %d tries, want 1, 1, 1", h.blobCount(), h.garbage(), u.tries)
+	}
+	clear(u.bad)
+	h.advance(time.Hour)
+	h.sweep()
+	if h.blobCount() != 0 || h.garbage() != 0 {
+		t.Errorf("%d blobs, %d rows of garbage when it can be deleted, want none", h.blobCount(), h.garbage())
+	}
+}
+
+// TestStoreAway asks for few blobs in vain when none can be deleted, and for
+// others the next time.
+func TestStoreAway(t *testing.T) {
+	t.Parallel()
+	h, u := newUnreadable(t)
+	for i := range 100 {
+		u.bad[h.discard([]byte{byte(i)}, h.now())] = true
+	}
+	for n := range 3 {
+		if err := h.Sweep(t.Context()); !moraine.IsKind(err, moraine.Unavailable) {
+			t.Errorf("Sweep = %v, want unavailable", err)
+		}
+		if want := 8 * (n + 1); u.tries != want {
+			t.Errorf("%d tries, want %d", u.tries, want)
+		}
+	}
+}
+
+// TestUnreadableOrphan has an orphan that cannot be deleted among others.
+func TestUnreadableOrphan(t *testing.T) {
+	t.Parallel()
+	h, u := newUnreadable(t)
+	h.create("v")
+	h.mustUpload("v", []byte("named"))
+	for range 5 {
+		ref, err := h.blobs.Put(t.Context(), moraine.NewBlobID(h.now()), strings.NewReader("x"), 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		u.bad[ref] = len(u.bad) == 0
+	}
+	for range 2 {
+		if _, err := h.SweepOrphans(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		h.advance(25 * time.Hour)
+	}
+	if got := h.blobCount(); got != 2 {
+		t.Errorf("%d blobs remain, want the named one and the unreadable orphan", got)
 	}
 }

@@ -21,6 +21,10 @@ const (
 	orphanEvery = 24 * time.Hour
 	// stuckPause is how long a blob that cannot be deleted is left in peace.
 	stuckPause = 24 * time.Hour
+	// awayPause is how long one is left that cannot be deleted now, and awayMax how
+	// many of them end a step: more of them mean that the store is away.
+	awayPause = 10 * time.Minute
+	awayMax   = 8
 	// orphansMax is how many orphans one search deletes at most. A crash leaves
 	// about one for each upload under way; many more mean that rows are
 	// missing, and then the bytes are worth more than their space.
@@ -237,14 +241,20 @@ func (s *Service) deleteGarbage(ctx context.Context) (int, error) {
 	var gone []moraine.BlobID
 	var stuck []moraine.Garbage
 	var failed error
+	away := 0
 	for _, g := range garbage {
 		if g.Since.After(now) {
 			break // as are all that follow
 		}
-		if failed = held.Keep(ctx); failed != nil {
+		if err := held.Keep(ctx); err != nil {
+			failed = err
 			break
 		}
 		err := s.cfg.Blobs.Delete(ctx, g.Ref)
+		if ctx.Err() != nil {
+			failed = ctx.Err()
+			break
+		}
 		if moraine.IsKind(err, moraine.Corrupt) || moraine.IsKind(err, moraine.Invalid) {
 			// It cannot be deleted, and must not keep others from it.
 			s.cfg.Log.ErrorContext(ctx, "a damaged blob keeps its space", "blob", g.Blob.String(), "err", err)
@@ -252,8 +262,15 @@ func (s *Service) deleteGarbage(ctx context.Context) (int, error) {
 			stuck = append(stuck, g)
 			continue
 		}
-		if failed = err; failed != nil {
-			break
+		if err != nil {
+			// One sector that cannot be read must not keep others from going either.
+			failed = err
+			g.Since = now.Add(awayPause)
+			stuck = append(stuck, g)
+			if away++; away == awayMax {
+				break
+			}
+			continue
 		}
 		gone = append(gone, g.Blob)
 	}
@@ -320,7 +337,7 @@ func (s *Service) sweepOrphans(ctx context.Context, walker blob.Walker, held *le
 		return 0, moraine.Errorf(moraine.Internal,
 			"%d blobs are named by no row and %d are, so none was deleted: lost rows look like this; see docs/operations.md", len(due), named)
 	}
-	n := 0
+	n, away := 0, 0
 	for batch := range slices.Chunk(due, sweepBatch) {
 		if batch, err = s.orphans(ctx, batch); err != nil {
 			return n, err
@@ -330,7 +347,12 @@ func (s *Service) sweepOrphans(ctx context.Context, walker blob.Walker, held *le
 				return n, err
 			}
 			if err := s.cfg.Blobs.Delete(ctx, o.Ref); err != nil {
-				return n, err
+				// It keeps its space, and must not keep others from going.
+				s.cfg.Log.ErrorContext(ctx, "an orphan blob keeps its space", "blob", o.ID.String(), "err", err)
+				if away++; away == awayMax || ctx.Err() != nil {
+					return n, err
+				}
+				continue
 			}
 			n++
 			s.suspectsMu.Lock()

@@ -11,6 +11,10 @@ import (
 	"moraine/internal/disk"
 )
 
+// unreadableMax is how many files that cannot be read end a look at all of them:
+// then it is the disk.
+const unreadableMax = 8
+
 // Sparse implements blob.Compactor. It looks at sealed shared packs, by their
 // headers: a file of one blob has nothing to give back but itself.
 func (s *Store) Sparse(ctx context.Context, from blob.Sparsity, fn func(blob.Info) error) error {
@@ -25,13 +29,22 @@ func (s *Store) Sparse(ctx context.Context, from blob.Sparsity, fn func(blob.Inf
 	} else if punches {
 		minDead = from.Given
 	}
+	unreadable := 0
 	return s.eachFile(ctx, func(n fileName) error {
 		if n.kind != shared || s.findUnsealed(n) != nil {
 			return nil
 		}
 		sparse, err := s.isSparse(n, minDead)
-		if err != nil || !sparse {
-			return err
+		if err != nil {
+			// A sector that cannot be read keeps its file where it is, and no other.
+			s.log.Warn("file not looked at, to see whether it is sparse", "file", n.base(), "error", err)
+			if unreadable++; unreadable == unreadableMax {
+				return err
+			}
+			return nil
+		}
+		if !sparse {
+			return nil
 		}
 		return s.walkFile(ctx, n, fn, func(error) {})
 	})

@@ -5,7 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
+	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -13,6 +16,7 @@ import (
 	"moraine/internal/blob"
 	"moraine/internal/blob/blobtest"
 	"moraine/internal/blob/pack"
+	"moraine/internal/disk"
 	"moraine/internal/disk/crashfs"
 )
 
@@ -372,4 +376,61 @@ func TestProbe(t *testing.T) {
 		}
 	}
 	f.close()
+}
+
+// unreadable cannot open one of its files.
+type unreadable struct {
+	*crashfs.FS
+	base string
+}
+
+func (u *unreadable) Open(name string, flag int) (disk.File, error) {
+	if filepath.Base(name) == u.base {
+		return nil, &os.PathError{Op: "open", Path: name, Err: syscall.EIO}
+	}
+	return u.FS.Open(name, flag)
+}
+
+// TestSparseUnreadable has a pack that cannot be read among those that are sparse.
+func TestSparseUnreadable(t *testing.T) {
+	t.Parallel()
+	fs := &unreadable{FS: crashfs.New()}
+	fs.Solid()
+	s, err := pack.Open(pack.Config{Dir: "d", FS: fs, PackSize: 1000})
+	if err != nil {
+		t.Fatal(err)
+	}
+	packs := map[string]bool{}
+	for range 4 { // each ends its pack
+		var refs []moraine.BlobRef
+		for range 2 {
+			ref, err := s.Put(t.Context(), moraine.NewBlobID(time.Now()), bytes.NewReader(make([]byte, 500)), 500)
+			if err != nil {
+				t.Fatal(err)
+			}
+			refs = append(refs, ref)
+		}
+		if err := s.Delete(t.Context(), refs[0]); err != nil {
+			t.Fatal(err)
+		}
+		packs[strings.Split(string(refs[1]), ".")[1]] = true
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for bad := range packs {
+		fs.base = bad + ".pack"
+		s, err := pack.Open(pack.Config{Dir: "d", FS: fs, PackSize: 1000})
+		if err != nil {
+			t.Fatal(err)
+		}
+		n := 0
+		err = s.Sparse(t.Context(), blob.Sparsity{Held: 0.3, Given: 0.3}, func(blob.Info) error { n++; return nil })
+		if err != nil || n != len(packs)-1 {
+			t.Errorf("with one of %d packs that cannot be read: %d blobs in sparse packs, %v", len(packs), n, err)
+		}
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
 }

@@ -59,7 +59,7 @@ func (s *Store) deleteLarge(n fileName) error {
 	// The name is gone, but a crash on the next line may bring it back: the row
 	// is still there to delete it again.
 	for _, dir := range dirs {
-		if err := s.fs.SyncDir(dir); err != nil && !isMissing(err) {
+		if err := s.syncDir(dir); err != nil && !isMissing(err) {
 			return unavailable(err)
 		}
 	}

@@ -9,7 +9,7 @@
 // # Who writes what
 //
 // Each file is changed by one goroutine at a time, so no lock is held over a
-// disk access but the one for syncs of a shared pack:
+// disk access but those for syncs of a shared pack and of open/:
 //   - the appender creates the current shared pack and appends to it;
 //   - the caller of Put writes a large file, with a helper of its own;
 //   - the reaper marks, merges and punches dead records of shared packs;
@@ -22,6 +22,9 @@
 // crash leaves the file under one of its two names, readers look in both, and
 // the next Open repeats the move. Delete returns after the dead mark, or the
 // removal of the name, is durable; giving the space back comes after that.
+//
+// After a sync of open/ failed, no file that was made there before is
+// acknowledged, whatever later syncs say: its name may be lost.
 //
 // After a write or sync of a shared pack failed nothing more is appended to it.
 // It ends where the last good batch ended, and a new one is begun.

@@ -26,6 +26,7 @@ func (s *Store) putLarge(ctx context.Context, id moraine.BlobID, r io.Reader, si
 	if err != nil {
 		return ref{}, err
 	}
+	failures := s.failures()
 	f, err := s.create(name)
 	if err != nil {
 		s.dropUnsealed(name)
@@ -59,7 +60,7 @@ func (s *Store) putLarge(ctx context.Context, id moraine.BlobID, r io.Reader, si
 	// Durable now: the whole file. A crash on the next line may lose its name,
 	// and nobody was told of it. The name comes second because file systems with
 	// a journal have it on the disk by now.
-	if err := s.fs.SyncDir(s.openDir()); err != nil {
+	if err := s.syncName(failures); err != nil {
 		return ref{}, unavailable(err)
 	}
 	// Durable now: the file and its name in open/. A crash on the next line

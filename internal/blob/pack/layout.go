@@ -66,8 +66,9 @@ func newPackID(now time.Time) packID {
 
 // layout knows where files are.
 type layout struct {
-	fs  disk.FS
-	dir string
+	fs    disk.FS
+	dir   string
+	names names
 
 	mu   sync.Mutex      // guards made
 	made map[string]bool // shards known to be durable
@@ -119,6 +120,14 @@ func (l *layout) create(n fileName) (disk.File, error) {
 	return l.fs.Open(l.openPath(n), os.O_RDWR|os.O_CREATE|os.O_EXCL)
 }
 
+// syncDir makes what is removed from a directory durable.
+func (l *layout) syncDir(dir string) error {
+	if dir == l.openDir() {
+		return l.syncOpen()
+	}
+	return l.fs.SyncDir(dir)
+}
+
 // remove removes a file at one of its places, durably. It is no error if it
 // is not there; the directory is synced even so, since an earlier removal may
 // not be durable.
@@ -126,7 +135,7 @@ func (l *layout) remove(path string) error {
 	if err := l.fs.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	err := l.fs.SyncDir(filepath.Dir(path))
+	err := l.syncDir(filepath.Dir(path))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil // no directory, no file
 	}

@@ -82,7 +82,7 @@ func (s *Store) discard(n fileName) error {
 	}
 	// A crash before both are synced leaves the file at one of its names: the
 	// next Open finds it here again, or it is already where it should be.
-	return errors.Join(s.fs.SyncDir(s.lostDir()), s.fs.SyncDir(s.openDir()))
+	return errors.Join(s.fs.SyncDir(s.lostDir()), s.syncOpen())
 }
 
 // blank reports whether the place where the first record would begin was never

@@ -84,7 +84,7 @@ func (l *sealer) seal(batch []fileName) {
 		}
 	}
 	if len(moved) > 0 {
-		if err := l.s.fs.SyncDir(l.s.openDir()); err != nil {
+		if err := l.s.syncOpen(); err != nil {
 			l.s.log.Warn("moves out of open may not be durable", "error", err)
 		}
 	}

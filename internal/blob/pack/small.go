@@ -127,6 +127,7 @@ type current struct {
 	allocated int64
 	zeroed    int64 // bytes before this offset exist on disk
 	named     bool  // the name is durable
+	failures  int   // of syncs of open/ when the name was made
 }
 
 func newAppender(s *Store) *appender {
@@ -262,12 +263,13 @@ func (a *appender) begin() error {
 		return err
 	}
 	state.end.Store(fileHeaderSize)
+	failures := a.s.failures()
 	f, err := a.s.create(name)
 	if err != nil {
 		a.s.dropUnsealed(name)
 		return err
 	}
-	a.cur = &current{name: name, f: f, state: state}
+	a.cur = &current{name: name, f: f, state: state, failures: failures}
 	if err := a.writeFileHeader(); err != nil {
 		a.seal()
 		return err
@@ -322,7 +324,7 @@ func (a *appender) write(batch []*addition, base, end int64) error {
 	// Durable now: the bytes. A crash on the next line may lose the name of a
 	// new pack, and with it a batch that nobody was told about.
 	if !c.named {
-		if err := a.s.fs.SyncDir(a.s.openDir()); err != nil {
+		if err := a.s.syncName(c.failures); err != nil {
 			return err
 		}
 		c.named = true

@@ -9,6 +9,8 @@ package crashfs
 
 import (
 	"io/fs"
+	"iter"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -349,11 +351,14 @@ func (f *FS) Rename(from, to string) error {
 	return err
 }
 
-// Remove implements disk.FS. It removes files only.
+// Remove implements disk.FS.
 func (f *FS) Remove(name string) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	name = filepath.Clean(name)
+	if f.dirs[name] {
+		return f.rmdir(name)
+	}
 	ino := f.names[name]
 	if ino == nil {
 		return &fs.PathError{Op: "remove", Path: name, Err: fs.ErrNotExist}
@@ -364,6 +369,22 @@ func (f *FS) Remove(name string) error {
 		f.used -= int64(len(ino.pages)) // at once, even if it is open: simpler, and kinder to no test
 		ino.pages = map[int64]bool{}
 		f.pending = append(f.pending, nameOp{from: name, ino: ino})
+	}
+	return err
+}
+
+func (f *FS) rmdir(name string) error {
+	for _, all := range []iter.Seq[string]{maps.Keys(f.names), maps.Keys(f.dirs)} {
+		for other := range all {
+			if filepath.Dir(other) == name {
+				return &fs.PathError{Op: "rmdir", Path: name, Err: syscall.ENOTEMPTY}
+			}
+		}
+	}
+	do, err := f.step("rmdir", name, false)
+	if do {
+		delete(f.dirs, name)
+		f.pending = append(f.pending, nameOp{from: name})
 	}
 	return err
 }
@@ -470,6 +491,8 @@ func (op nameOp) apply(names map[string]*inode, dirs map[string]bool) {
 		delete(names, op.from)
 	}
 	switch {
+	case op.to == "" && op.ino == nil:
+		delete(dirs, op.from)
 	case op.to == "":
 	case op.ino == nil:
 		dirs[op.to] = true
