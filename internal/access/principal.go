@@ -35,6 +35,9 @@ type Principal struct {
 	Issued time.Time
 	// RevokeBefore is when a session of the role must have begun to be good.
 	RevokeBefore time.Time
+	// Revocations is how many of them a session of the role must know of to be
+	// good.
+	Revocations int64
 	// Renew confirms, inside the transaction that acts, that the key of the
 	// request may still be used, and returns the principal as its policies are
 	// there. A long request must not outlive a revocation. Nil for a principal

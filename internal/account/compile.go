@@ -28,7 +28,7 @@ func compile(tx meta.Tx, id string) (*access.Principal, error) {
 	case moraine.UserIdentity:
 	case moraine.RoleIdentity:
 		p.RoleARN, p.RoleID = e.ARN, e.ID
-		p.RevokeBefore = time.Unix(e.Role.RevokeBefore, 0)
+		p.RevokeBefore, p.Revocations = time.Unix(e.Role.RevokeBefore, 0), e.Role.Revocations
 	case moraine.GroupIdentity, moraine.PolicyIdentity:
 		return nil, meta.ErrNotFound // nobody speaks for these
 	}
@@ -132,7 +132,7 @@ func narrow(tx meta.Tx, p access.Principal, s *session) (access.Principal, error
 	if p.RoleID == "" {
 		return p, nil
 	}
-	if p.Issued.Before(p.RevokeBefore) {
+	if p.Issued.Before(p.RevokeBefore) || s.Revocations < p.Revocations {
 		return p, sigv4.ErrUnknownKey
 	}
 	p.ARN, p.ID = sessionARN(p.Account, p.RoleARN, s.Name), p.RoleID+":"+s.Name

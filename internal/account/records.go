@@ -42,6 +42,9 @@ type RoleProperties struct {
 	// RevokeBefore ends the sessions that began before it: seconds since 1970,
 	// 0 for none.
 	RevokeBefore int64 `json:"revoke_before,omitempty"`
+	// Revocations ends the sessions that began before the last of so many,
+	// whatever the clocks of the servers said that began and ended them.
+	Revocations int64 `json:"revocations,omitempty"`
 }
 
 // begin is when a session of the role begins that is asked for now. One asked

@@ -84,6 +84,7 @@ func (s *Service) SetTrust(ctx context.Context, c Call, name, text string) error
 // second, since sessions count whole ones.
 func (s *Service) RevokeSessions(ctx context.Context, c Call, name string) (before time.Time, err error) {
 	err = s.role(ctx, c, "iam:RevokeRoleSessions", name, func(_ meta.Tx, e *Entity) error {
+		e.Role.Revocations++
 		e.Role.RevokeBefore = max(e.Role.RevokeBefore, s.birth().Add(time.Second).Unix())
 		before = time.Unix(e.Role.RevokeBefore, 0).UTC()
 		return nil

@@ -86,7 +86,7 @@ func (s *Service) AssumeRole(ctx context.Context, c Call, a AssumeRole) (Assumed
 			}
 		}
 		creds, size, err := s.begin(&session{
-			Account: role.Account, Subject: role.ID, Name: a.SessionName, Issued: role.Role.begin(now).Unix(), Expires: now.Add(a.Duration).Unix(),
+			Account: role.Account, Subject: role.ID, Name: a.SessionName, Issued: role.Role.begin(now).Unix(), Expires: now.Add(a.Duration).Unix(), Revocations: role.Role.Revocations,
 			Policy: a.Policy, Policies: a.Policies, Tags: a.Tags, Transitive: a.Transitive, SourceIdentity: a.SourceIdentity,
 		})
 		return Assumed{

@@ -10,6 +10,7 @@ import (
 
 	"moraine"
 	"moraine/internal/account"
+	"moraine/internal/housetest"
 	"moraine/internal/meta"
 	"moraine/internal/sigv4"
 )
@@ -192,6 +193,28 @@ func TestRevokeSessions(t *testing.T) {
 	again := newRole("ops")
 	o.dead("another role of the name", back, backHeld)
 	o.assume(caller, again)
+}
+
+// TestRevokeElsewhere revokes at one server what began at another whose clock is
+// ahead, and once more what began right after that.
+func TestRevokeElsewhere(t *testing.T) {
+	t.Parallel()
+	o := newOffice(t)
+	bob := o.create(user, "bob")
+	caller := o.as(o.key("bob"))
+	ops, err := o.Create(t.Context(), o.root, account.NewEntity{Kind: role, Name: "ops", Trust: trust(bob.ARN)})
+	o.ok(err)
+	ahead, right := *o, *o
+	ahead.clock = housetest.NewClock(o.clock.Now().Add(5 * time.Minute))
+	ahead.Service, right.Service = ahead.service(), right.service()
+	for _, round := range []string{"first", "in the same second"} {
+		begun, held := ahead.assume(caller, ops)
+		right.alive(round, begun, held)
+		_, err := right.RevokeSessions(t.Context(), right.root, "ops")
+		o.ok(err)
+		right.dead(round+", at the server that revoked it", begun, held)
+		ahead.dead(round+", at the server that began it", begun, held)
+	}
 }
 
 // TestRevokeOlderSessions takes the other way, which the console of the real

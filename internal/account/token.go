@@ -23,6 +23,7 @@ type session struct {
 	Name           string            `json:"n,omitempty"` // of a role's session
 	Issued         int64             `json:"i"`           // seconds since 1970
 	Expires        int64             `json:"e"`
+	Revocations    int64             `json:"r,omitempty"`  // of the role so far, of a role's session
 	Policy         string            `json:"p,omitempty"`  // session policy
 	Policies       []string          `json:"ps,omitempty"` // ARNs of managed session policies
 	Tags           []moraine.Tag     `json:"t,omitempty"`

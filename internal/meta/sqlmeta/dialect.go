@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/pressly/goose/v3"
@@ -24,7 +25,10 @@ type dialect struct {
 	beginAlone string
 	// control runs one of the statements around transactions.
 	control func(s *session, statement string) error
-	words   *strings.Replacer
+	// prompt is how long any of them may take but a commit, which waits for a
+	// sync.
+	prompt time.Duration
+	words  *strings.Replacer
 
 	// dooms is set if a statement that fails ends its transaction: nothing but a
 	// rollback may follow.
@@ -77,6 +81,7 @@ var postgresDialect = &dialect{
 	// do with it.
 	beginAlone: "BEGIN ISOLATION LEVEL SERIALIZABLE READ WRITE; LOCK TABLE schema_window IN SHARE ROW EXCLUSIVE MODE",
 	control:    controlPostgres,
+	prompt:     promptMax,
 	words:      strings.NewReplacer(skipLocked, " FOR UPDATE SKIP LOCKED", databaseClock, "CAST(extract(epoch FROM clock_timestamp()) * 1000 AS BIGINT)"),
 	dooms:      true, again: true,
 	hangUp: hangUpPostgres,
@@ -110,8 +115,14 @@ func checkSQLite(ctx context.Context, s *session) error {
 // none can be prepared. The server says ROLLBACK, and reports no error, when it
 // is told to commit what is doomed.
 func controlPostgres(s *session, statement string) error {
+	ctx := context.Background()
+	if statement != commit {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, s.prompt)
+		defer cancel()
+	}
 	return s.conn.Raw(func(c any) error {
-		tag, err := c.(*stdlib.Conn).Conn().PgConn().Exec(context.Background(), statement).ReadAll()
+		tag, err := c.(*stdlib.Conn).Conn().PgConn().Exec(ctx, statement).ReadAll()
 		if err != nil {
 			return err
 		}
@@ -140,7 +151,9 @@ func greetPostgres(s *session) error {
 	var version int
 	var encoding, reading, commits, syncs string
 	var standby bool
-	row := s.conn.QueryRowContext(context.Background(), `SELECT current_setting('server_version_num')::int, current_setting('server_encoding'),
+	ctx, cancel := context.WithTimeout(context.Background(), s.prompt)
+	defer cancel()
+	row := s.conn.QueryRowContext(ctx, `SELECT current_setting('server_version_num')::int, current_setting('server_encoding'),
 current_setting('default_transaction_read_only'), current_setting('synchronous_commit'), current_setting('fsync'), pg_is_in_recovery()`)
 	if err := row.Scan(&version, &encoding, &reading, &commits, &syncs, &standby); err != nil {
 		return err
@@ -158,7 +171,7 @@ current_setting('default_transaction_read_only'), current_setting('synchronous_c
 		return refuse("the server does not sync what it commits (fsync is off)")
 	case commits == "off":
 		// Only what is on disk may be acknowledged.
-		_, err := s.conn.ExecContext(context.Background(), "SET synchronous_commit TO on")
+		_, err := s.conn.ExecContext(ctx, "SET synchronous_commit TO on")
 		return err
 	}
 	return nil

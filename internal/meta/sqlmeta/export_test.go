@@ -7,6 +7,7 @@ import (
 	"net"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/jackc/pgx/v5/stdlib"
 
@@ -46,6 +47,12 @@ func FailCommits(s *Store, n int, persist bool) {
 		}
 		return errors.Join(ErrCommit, ses.run(end))
 	}
+}
+
+// Prompt sets how long a statement of PostgreSQL may take that needs no time.
+func Prompt(c Config, d time.Duration) Config {
+	c.prompt = d
+	return c
 }
 
 // Wrap makes every connection to PostgreSQL go through what wrap returns for it.
@@ -108,7 +115,7 @@ func PlanPostgres(s *Store, query string) (lines []string, err error) {
 func Columns(s *Store) (lines []string, err error) {
 	query := `SELECT m.name || '.' || p.name || ' ' || p.type || CASE WHEN p."notnull" = 1 THEN ' NOT NULL' ELSE '' END || ' key ' || p.pk
 FROM sqlite_master AS m JOIN pragma_table_info(m.name) AS p WHERE m.type = 'table' AND m.name NOT LIKE 'sqlite_%' AND m.name NOT LIKE 'schema_%'`
-	if s.readers.dialect == postgresDialect {
+	if s.readers.again {
 		query = `SELECT c.table_name || '.' || c.column_name || ' ' || upper(c.data_type) || CASE WHEN c.is_nullable = 'NO' THEN ' NOT NULL' ELSE '' END
 || ' key ' || COALESCE((SELECT k.ordinal_position FROM information_schema.key_column_usage AS k
 WHERE k.table_name = c.table_name AND k.column_name = c.column_name AND k.table_schema = c.table_schema), 0)
@@ -126,7 +133,7 @@ FROM information_schema.columns AS c WHERE c.table_schema = current_schema() AND
 // columns.
 func Indexes(s *Store) (lines []string, err error) {
 	query := `SELECT replace(replace(replace(sql, 'USING btree ', ''), '"', ''), 'public.', '') FROM sqlite_master WHERE type = 'index' AND sql IS NOT NULL`
-	if s.readers.dialect == postgresDialect {
+	if s.readers.again {
 		query = `SELECT replace(replace(replace(replace(indexdef, 'USING btree ', ''), 'public.', ''), 'WHERE (', 'WHERE '), 'NULL)', 'NULL')
 FROM pg_indexes WHERE schemaname = current_schema() AND indexname NOT LIKE '%\_pkey' AND indexname NOT LIKE 'schema\_%'`
 	}

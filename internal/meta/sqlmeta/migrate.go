@@ -1,6 +1,7 @@
 package sqlmeta
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"embed"
@@ -97,7 +98,9 @@ func openPostgres(ctx context.Context, c Config) (_ *Store, err error) {
 	if err != nil {
 		return nil, errors.Join(err, writing.Close())
 	}
-	s, err := begin(postgresDialect, writing, reading, c)
+	d := *postgresDialect
+	d.prompt = cmp.Or(c.prompt, d.prompt)
+	s, err := begin(&d, writing, reading, c)
 	if err != nil {
 		return nil, err
 	}

@@ -26,6 +26,11 @@ const connectTimeout = 5 * time.Second
 // schema take as long as they take.
 var stallMax = map[role]time.Duration{roleReader: 2 * time.Minute, roleWriter: 45 * time.Second}
 
+// promptMax is how long a statement may take that needs no time, such as the
+// begin of a transaction: each begins with one, so that a way that was cut
+// without a word is noticed soon. It is more than lock_timeout.
+const promptMax = 10 * time.Second
+
 // parameters hold for every connection, unless the URL says otherwise. They
 // travel with its beginning, so that no connection can be without them.
 var parameters = map[string]string{

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 	"time"
 
 	"moraine/internal/meta"
@@ -20,7 +21,15 @@ type readers struct {
 	// idle holds one entry per allowed View: a session, or nil where none has
 	// been opened yet or the last one broke.
 	idle chan *session
+
+	mu   sync.Mutex // guards what follows
+	lost error      // why the last connection was not to be had; nil if it was
+	at   time.Time  // when that turned out
 }
+
+// lostFor is how long nobody asks for a connection after one was not to be had:
+// those who wait for a turn are told the same, instead of one after the other.
+const lostFor = 100 * time.Millisecond
 
 func newReaders(db *sql.DB, d *dialect, c Config) *readers {
 	r := &readers{dialect: d, db: db, log: c.Log, now: c.Now, idle: make(chan *session, c.Views)}
@@ -45,12 +54,34 @@ func (r *readers) take(ctx context.Context) (*session, error) {
 	if ses != nil {
 		return ses, nil
 	}
-	ses, err := openSession(r.db, r.dialect)
+	ses, err := r.open()
 	if err != nil {
 		r.idle <- nil
 		return nil, translate(err)
 	}
 	return ses, nil
+}
+
+// open makes a connection.
+func (r *readers) open() (*session, error) {
+	if err := r.lostNow(); err != nil {
+		return nil, err
+	}
+	ses, err := openSession(r.db, r.dialect)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.lost, r.at = err, time.Now()
+	return ses, err
+}
+
+// lostNow is why a connection was not to be had a moment ago.
+func (r *readers) lostNow() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !r.again || time.Since(r.at) >= lostFor {
+		return nil
+	}
+	return r.lost
 }
 
 // begin takes a session and begins a transaction. A connection that was lost

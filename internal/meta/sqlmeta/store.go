@@ -42,7 +42,8 @@ type Config struct {
 	// database.
 	Now func() time.Time
 
-	wrap func(net.Conn) net.Conn // by tests, round each connection to PostgreSQL
+	wrap   func(net.Conn) net.Conn // by tests, round each connection to PostgreSQL
+	prompt time.Duration           // by tests: in place of promptMax
 }
 
 func (c Config) withDefaults() Config {

@@ -150,9 +150,26 @@ func (w *writer) run() {
 	for first := range w.queue {
 		if first.state.CompareAndSwap(requestWaits, requestTaken) {
 			w.joined = append(w.joined[:0], first)
-			w.settle(w.doBatch())
+			err := w.doBatch()
+			w.settle(err)
+			if w.away {
+				w.turnAway(err)
+			}
 		}
 	}
+}
+
+// turnAway tells all who wait what came of the last batch: there is no
+// connection to be had, and to find that out anew for each would take the last
+// of them as many attempts as there are.
+func (w *writer) turnAway(err error) {
+	w.joined = w.joined[:0]
+	for range len(w.queue) {
+		if r := <-w.queue; r.state.CompareAndSwap(requestWaits, requestTaken) {
+			w.joined = append(w.joined, r)
+		}
+	}
+	w.settle(err)
 }
 
 // Bounds of how often a batch runs.
