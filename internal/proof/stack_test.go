@@ -26,8 +26,10 @@ import (
 	wallclock "moraine/internal/clock"
 	"moraine/internal/config"
 	"moraine/internal/disk/crashfs"
+	"moraine/internal/gatewaytest"
 	"moraine/internal/job"
 	"moraine/internal/meta/metatest"
+	"moraine/internal/pgtest"
 	"moraine/internal/seal"
 	"moraine/internal/server"
 	"moraine/internal/sigv4"
@@ -60,6 +62,10 @@ var stacks = []kind{
 	{"encrypted mirror", onDisk(func(t *testing.T, c *config.Config) { withMirror(t, c); withKeys(t, c) })},
 	{"machine", onMachine},
 }
+
+// pair is compared with the first of stacks. It needs programs that are not
+// everywhere.
+var pair = []kind{stacks[0], {"pair", onPair}}
 
 func withMirror(_ *testing.T, c *config.Config) { c.Storage.Mirror = "/mirror" }
 
@@ -105,6 +111,24 @@ func onMachine(t *testing.T, clk *clock) (stack, error) {
 		return nil, err
 	}
 	return openWhole(&whole{clock: clk}, func(c *config.Config) { c.Data = dir })
+}
+
+// onPair is a server that keeps nothing: rows in PostgreSQL, bytes in a bucket.
+func onPair(t *testing.T, clk *clock) (stack, error) {
+	dir := t.TempDir()
+	keys := filepath.Join(dir, "master.key")
+	if err := os.WriteFile(keys, []byte(account.GenerateMaster()), 0o600); err != nil {
+		return nil, err
+	}
+	url, bucket := gatewaytest.Bucket(t)
+	return openWhole(&whole{clock: clk}, func(c *config.Config) {
+		c.Data, c.MasterKeyFile = filepath.Join(dir, "data"), keys
+		c.Meta.URL = pgtest.Database(t)
+		c.Storage.Blobs = "s3://" + bucket + "/archives"
+		b := &c.Storage.Bucket
+		b.Endpoint, b.Region, b.PathStyle = url, gatewaytest.Region, true
+		b.AccessKeyID, b.SecretAccessKey = gatewaytest.KeyID, gatewaytest.Secret
+	})
 }
 
 func openWhole(s *whole, change func(c *config.Config)) (stack, error) {
