@@ -95,7 +95,7 @@ type whole struct {
 	clock *clock
 
 	ahead   time.Duration // of the system clock
-	lost    int           // mirrors
+	lost    int           // mirrors, or directories
 	damaged int64         // copies that were
 }
 
@@ -206,15 +206,20 @@ func (s *whole) scrub(ctx context.Context) error {
 	})
 }
 
-// lose takes the mirror away and has it made anew.
+// lose takes the mirror away and has it made anew, or the directory of a server
+// that keeps nothing.
 func (s *whole) lose(ctx context.Context) error {
-	if s.cfg.Storage.Mirror == "" {
+	if s.cfg.Storage.Mirror == "" && s.cfg.Storage.Blobs == "" {
 		return s.restart(ctx)
 	}
 	if err := s.stop(); err != nil {
 		return err
 	}
 	s.lost++
+	if s.cfg.Storage.Blobs != "" {
+		s.cfg.Data = fmt.Sprintf("%s%d", s.cfg.Data, s.lost)
+		return s.start("")
+	}
 	s.cfg.Storage.Mirror = fmt.Sprintf("/mirror%d", s.lost)
 	if err := s.start("mirror"); err != nil {
 		return err
