@@ -29,7 +29,7 @@ type commons struct {
 
 func newCommons(t *testing.T) *commons {
 	t.Helper()
-	c := &commons{t: t, database: pgtest.Database(t), bucket: fakeStore(t, nil), root: account.Generate()}
+	c := &commons{t: t, database: pgtest.With(pgtest.Database(t), "lock_timeout", "500ms"), bucket: fakeStore(t, nil), root: account.Generate()}
 	c.keys = c.master()
 	return c
 }
@@ -91,7 +91,7 @@ func TestSharedRefusals(t *testing.T) {
 		{"another master key", func(cfg *config.Config) { cfg.MasterKeyFile = c.master() }, server.Options{}, "give all processes that share the rows the same master_key_file"},
 		{"another account", func(c *config.Config) { c.Root.Account = other.Account }, server.Options{}, "the rows belong to account " + string(c.root.Account)},
 		{"a mirror", func(c *config.Config) { c.Storage.Mirror = filepath.Join(t.TempDir(), "mirror") }, server.Options{}, "storage.mirror is for a server that has its bytes to itself"},
-		{"test mode", func(c *config.Config) { c.TestMode = true }, server.Options{}, "served without test_mode"},
+		{"test mode", func(c *config.Config) { c.TestMode = true }, server.Options{}, "in use by another server"},
 		{"a clock that is fast", func(*config.Config) {}, off(11 * time.Minute), "ahead of that of the database"},
 		{"a clock that is slow", func(*config.Config) {}, off(-11 * time.Minute), "behind that of the database"},
 	} {
@@ -117,6 +117,46 @@ func TestSharedRefusals(t *testing.T) {
 		t.Errorf("the key from before: %s", text)
 	}
 	first.stop(t)
+
+	// Nobody is at it any more, and it has been for other than tests all the same.
+	c.root.KeyID, c.root.Secret = other.KeyID, other.Secret
+	cfg := c.server(t.TempDir())
+	cfg.TestMode = true
+	if text := c.refused(cfg, server.Options{}); !strings.Contains(text, "served without test_mode") {
+		t.Errorf("test mode when all have gone: %s", text)
+	}
+}
+
+// TestSharedMigrate ends a move with the directory of a server that is stopped,
+// while another goes on: what that one stores would stay behind.
+func TestSharedMigrate(t *testing.T) {
+	t.Parallel()
+	c := newCommons(t)
+	stopped := c.server(t.TempDir())
+	start(t, stopped).stop(t)
+	going := start(t, c.server(t.TempDir()))
+	going.send(t, c.key(), http.MethodPut, "/-/vaults/v", "", http.StatusCreated)
+	keys := filepath.Join(t.TempDir(), "credentials")
+	text := "[default]\naws_access_key_id = " + c.bucket.AccessKeyID + "\naws_secret_access_key = " + c.bucket.SecretAccessKey + "\n"
+	if err := os.WriteFile(keys, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	stopped.Storage.Bucket.CredentialsFile = keys
+	stopped.Storage.Bucket.AccessKeyID, stopped.Storage.Bucket.SecretAccessKey = "", ""
+	stopped.Admin.Listen = ""
+	house := written(t, stopped)
+	to := settings(t, t.TempDir())
+	to.Root, to.MasterKeyFile = c.root, c.keys
+	m := server.Migration{From: house, To: to.Data}
+	if _, err := server.Migrate(t.Context(), m, server.Options{}); err == nil || !strings.Contains(err.Error(), "in use by another server") {
+		t.Errorf("moved while a server goes on: %v", err)
+	}
+	going.send(t, c.key(), http.MethodPut, "/-/vaults/late", "", http.StatusCreated)
+	going.stop(t)
+	reply, err := server.Migrate(t.Context(), m, server.Options{})
+	if err != nil || !reply.Done || reply.Rows["vaults"] != 2 {
+		t.Errorf("moved when all have stopped: %+v, %v", reply, err)
+	}
 }
 
 // TestSharedTestMode has one server at a time move the clock of rows that could

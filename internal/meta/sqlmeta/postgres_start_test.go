@@ -96,3 +96,54 @@ func TestPostgresIndexCheck(t *testing.T) {
 		t.Errorf("after the index was made anew: %v", err)
 	}
 }
+
+// TestPostgresAlone has a store alone with a database: nobody else writes, at the
+// start or after connections were lost, and it does not begin while others do.
+func TestPostgresAlone(t *testing.T) {
+	t.Parallel()
+	c := pgtest.Start(t)
+	if err := c.Do("CREATE DATABASE rows"); err != nil {
+		t.Fatal(err)
+	}
+	url := c.URL("rows")
+	quick := pgtest.With(url, "lock_timeout", "100ms")
+	shared := openAt(t, sqlmeta.Config{URL: quick})
+	second, err := sqlmeta.Open(t.Context(), sqlmeta.Config{URL: quick})
+	if err != nil {
+		t.Fatalf("a second store: %v", err)
+	}
+	if err := second.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := sqlmeta.Open(t.Context(), sqlmeta.Config{URL: quick, Alone: true}); err == nil || !strings.Contains(err.Error(), "in use by another server") {
+		t.Errorf("alone while another is at it: %v", err)
+	}
+	// The other loses its connection, and who wants to be alone is faster.
+	for _, step := range []func() error{c.Crash, c.Run} {
+		if err := step(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	alone, err := sqlmeta.Open(t.Context(), sqlmeta.Config{URL: url, Alone: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := insertPlain(alone, 1); err != nil {
+		t.Errorf("alone: %v", err)
+	}
+	if _, err := insertPlain(shared, 2); !moraine.IsKind(err, moraine.Unavailable) {
+		t.Errorf("the other: %v", err)
+	}
+	if _, err := sqlmeta.Open(t.Context(), sqlmeta.Config{URL: quick}); err == nil || !strings.Contains(err.Error(), "that has it alone") {
+		t.Errorf("a third: %v", err)
+	}
+	if err := alone.Close(); err != nil {
+		t.Fatal(err)
+	}
+	id, err := insertPlain(shared, 3)
+	if err != nil {
+		t.Errorf("the other, later: %v", err)
+	}
+	wantArchive(t, shared, id, true)
+	wantArchive(t, shared, "archive 000002", false)
+}
