@@ -202,6 +202,50 @@ func TestOpenTogether(t *testing.T) {
 	}
 }
 
+// TestOpenTogetherRoot starts processes that share rows with root keys of their
+// own.
+func TestOpenTogetherRoot(t *testing.T) {
+	t.Parallel()
+	rows := housetest.Rows(t)
+	keys := account.GenerateMaster()
+	newer := account.GenerateMaster()
+	other, forger := account.Generate(), bootstrap()
+	other.Account = bootstrap().Account
+	forger.Secret = other.Secret
+	for _, step := range []struct {
+		name, keys string
+		root       account.Root
+		alone, new bool
+		says       string // "": it starts
+	}{
+		{"the first", keys, bootstrap(), false, false, ""},
+		{"the same again", keys, bootstrap(), false, false, ""},
+		{"another key", keys, other, false, false, "theirs has the id " + bootstrap().KeyID},
+		{"another secret of that id", keys, forger, false, false, "another root key"},
+		{"another key, and nobody shares", keys, other, true, false, ""},
+		{"not changed by that", keys, bootstrap(), false, false, ""},
+		{"a newer master", newer + keys, bootstrap(), false, false, ""},
+		{"without the older master", newer, bootstrap(), false, false, ""},
+		{"another key for all", newer, other, false, true, ""},
+		{"the same for all again", newer, other, false, true, ""},
+		{"the key from before", newer, bootstrap(), false, false, "theirs has the id " + other.KeyID},
+		{"the key of all", newer, other, false, false, ""},
+	} {
+		err := account.New(account.Config{
+			Meta: rows, Keyring: keyring(t, step.keys), Root: step.root, Shared: !step.alone, NewRoot: step.new,
+		}).Open(t.Context())
+		refused := moraine.IsKind(err, moraine.Invalid) && strings.Contains(err.Error(), step.says)
+		if step.says == "" && err != nil || step.says != "" && !refused {
+			t.Errorf("%s: %v, want %q", step.name, err, step.says)
+		}
+		for _, secret := range []string{string(bootstrap().Secret), string(other.Secret)} {
+			if err != nil && strings.Contains(err.Error(), secret) {
+				t.Errorf("%s: the error shows a secret: %v", step.name, err)
+			}
+		}
+	}
+}
+
 func TestLookup(t *testing.T) {
 	t.Parallel()
 	o := newOffice(t)
@@ -230,6 +274,7 @@ func TestLookup(t *testing.T) {
 		{"deleted", gone.ID, "", ""},
 		{"nobody's", "AKIAAAAAAAAAAAAAAAAA", "", ""},
 		{"the sample", "SAMPLE", "", ""},
+		{"the sample of the root", "ROOT", "", ""},
 		{"a session", session.KeyID, token, string(session.Secret)},
 		{"a session without token", session.KeyID, "", ""},
 		{"a session with another's token", left.KeyID, token, ""},

@@ -2,6 +2,9 @@ package account
 
 import (
 	"context"
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/hex"
 	"errors"
 	"log/slog"
 	"strconv"
@@ -25,6 +28,12 @@ type Config struct {
 	// Unreadable is told of each decision that was made by a stored policy which
 	// does not parse. Zero: nobody.
 	Unreadable func(resource string, d policy.Decision)
+	// Shared says that other processes may have the rows, so that Open refuses
+	// another root key than theirs. Zero: the root key may change with any start.
+	Shared bool
+	// NewRoot has the root key of this process take the place of that of all,
+	// with Shared.
+	NewRoot bool
 }
 
 // Service is the operations on identities.
@@ -32,6 +41,8 @@ type Service struct {
 	*Directory
 	log        *slog.Logger
 	unreadable func(resource string, d policy.Decision)
+	shared     bool
+	newRoot    bool
 }
 
 // New assembles a Service and touches nothing.
@@ -46,7 +57,7 @@ func New(cfg Config) *Service {
 		Directory: &Directory{
 			rows: cfg.Meta, keyring: cfg.Keyring, root: cfg.Root, now: cfg.Now, used: make(map[string]moraine.KeyUse),
 		},
-		log: cfg.Log, unreadable: cfg.Unreadable,
+		log: cfg.Log, unreadable: cfg.Unreadable, shared: cfg.Shared, newRoot: cfg.NewRoot,
 	}
 }
 
@@ -57,6 +68,10 @@ const (
 	sampleKey  = "SAMPLE"
 	sampleText = "moraine"
 )
+
+// rootSampleKey is the id of another such row, whose sealed text tells the root
+// key of the processes that share the rows. Format: never change.
+const rootSampleKey = "ROOT"
 
 // Sealed reports whether the rows hold anything that needs master keys.
 func Sealed(ctx context.Context, rows meta.Store) (sealed bool, err error) {
@@ -77,38 +92,81 @@ func Sealed(ctx context.Context, rows meta.Store) (sealed bool, err error) {
 // its own.
 func (s *Service) Open(ctx context.Context) error {
 	return s.rows.Update(ctx, func(tx meta.Tx) error {
-		sample, none := tx.AccessKeys().Get(sampleKey)
-		if none == nil && sample.Account != s.root.Account {
-			return moraine.Errorf(moraine.Invalid,
-				"the rows belong to account %s and cannot change to %s; set account_id to the first, the same for all processes that share the rows", sample.Account, s.root.Account)
+		if err := s.tryMaster(tx); err != nil || !s.shared {
+			return err
 		}
-		_, err := tx.Accounts().Get(s.root.Account)
-		if errors.Is(err, meta.ErrNotFound) {
-			err = tx.Accounts().Insert(moraine.Account{ID: s.root.Account, Created: s.instant()})
+		return s.tryRoot(tx)
+	})
+}
+
+// tryMaster tries the master keys on the sample.
+func (s *Service) tryMaster(tx meta.Tx) error {
+	sample, none := tx.AccessKeys().Get(sampleKey)
+	if none == nil && sample.Account != s.root.Account {
+		return moraine.Errorf(moraine.Invalid,
+			"the rows belong to account %s and cannot change to %s; set account_id to the first, the same for all processes that share the rows", sample.Account, s.root.Account)
+	}
+	_, err := tx.Accounts().Get(s.root.Account)
+	if errors.Is(err, meta.ErrNotFound) {
+		err = tx.Accounts().Insert(moraine.Account{ID: s.root.Account, Created: s.instant()})
+	}
+	if err != nil {
+		return err
+	}
+	switch {
+	case errors.Is(none, meta.ErrNotFound):
+		sample = moraine.AccessKey{ID: sampleKey, Account: s.root.Account, Created: s.instant()}
+	case none != nil:
+		return none
+	default:
+		if _, err := s.keyring.Open(sample.Sealed, secretName(sampleKey)); err != nil {
+			return moraine.Wrap(err, moraine.Corrupt,
+				"secrets in the rows are sealed with the master key %s, which is not among those of this process, the first of which is %s; give all processes that share the rows the same master_key_file",
+				seal.NameOf(sample.Sealed), s.keyring.Name())
 		}
+		if seal.NameOf(sample.Sealed) == s.keyring.Name() {
+			return nil
+		}
+	}
+	// Sealed with the newest key, the sample tells the next process that has
+	// only older ones that it lacks this one.
+	sample.Sealed = s.keyring.Seal([]byte(sampleText), secretName(sampleKey))
+	return tx.AccessKeys().Save(sample)
+}
+
+// tryRoot compares the root key with that of the processes that share the rows.
+func (s *Service) tryRoot(tx meta.Tx) error {
+	row, none := tx.AccessKeys().Get(rootSampleKey)
+	mine := s.root.sample()
+	switch {
+	case errors.Is(none, meta.ErrNotFound):
+		row = moraine.AccessKey{ID: rootSampleKey, Account: s.root.Account, Created: s.instant()}
+	case none != nil:
+		return none
+	default:
+		held, err := open(s.keyring, row.Sealed, secretName(rootSampleKey))
 		if err != nil {
 			return err
 		}
-		switch {
-		case errors.Is(none, meta.ErrNotFound):
-			sample = moraine.AccessKey{ID: sampleKey, Account: s.root.Account, Created: s.instant()}
-		case none != nil:
-			return none
-		default:
-			if _, err := s.keyring.Open(sample.Sealed, secretName(sampleKey)); err != nil {
-				return moraine.Wrap(err, moraine.Corrupt,
-					"secrets in the rows are sealed with the master key %s, which is not among those of this process, the first of which is %s; give all processes that share the rows the same master_key_file",
-					seal.NameOf(sample.Sealed), s.keyring.Name())
-			}
-			if seal.NameOf(sample.Sealed) == s.keyring.Name() {
-				return nil
-			}
+		switch same := subtle.ConstantTimeCompare(held, mine) == 1; {
+		case !same && !s.newRoot:
+			id, _, _ := strings.Cut(string(held), "\n")
+			return moraine.Errorf(moraine.Invalid,
+				"the servers that share the rows go by another root key than this one: theirs has the id %s, and this one was given %s; set MORAINE_ROOT_ACCESS_KEY_ID and MORAINE_ROOT_SECRET_ACCESS_KEY to the same for all, or start with --new-root-key to change the key of all",
+				id, s.root.KeyID)
+		case same && seal.NameOf(row.Sealed) == s.keyring.Name():
+			return nil
 		}
-		// Sealed with the newest key, the sample tells the next process that has
-		// only older ones that it lacks this one.
-		sample.Sealed = s.keyring.Seal([]byte(sampleText), secretName(sampleKey))
-		return tx.AccessKeys().Save(sample)
-	})
+	}
+	row.Sealed = s.keyring.Seal(mine, secretName(rootSampleKey))
+	return tx.AccessKeys().Save(row)
+}
+
+// sample is what tells the key of a root from others: its id and the SHA-256 of
+// its secret. Format: never change.
+func (r *Root) sample() []byte {
+	sum := sha256.Sum256(r.Secret)
+	return []byte(r.KeyID + "\n" + hex.EncodeToString(sum[:]))
 }
 
 // Call is who asks for an operation, and how.

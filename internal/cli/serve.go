@@ -26,6 +26,10 @@ empty one in its place and start once with --rebuild primary (the packs of the d
 directory) or --rebuild mirror: everything is served at once, and the copies are
 made anew meanwhile. Without that word an empty directory is refused.
 
+Servers that share rows and bytes have one root key, and one that is given another
+does not start. To change it, start each with the new key, the first of them once
+with --new-root-key; those that are not started again keep to the old one.
+
 With --test-mode tests of clients move the clock and make requests fail; the
 README shows how. Never use it where something is to be kept.
 
@@ -58,6 +62,7 @@ func newServe(e *env) *cobra.Command {
 	}
 	file := addSettings(cmd)
 	rebuild := cmd.Flags().String("rebuild", "", "primary or mirror: that disk was lost and an empty one is in its place")
+	newRoot := cmd.Flags().Bool("new-root-key", false, "the root key given here becomes that of all servers that share the rows")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		cfg, err := load(e, cmd, *file)
 		if err != nil {
@@ -73,7 +78,7 @@ func newServe(e *env) *cobra.Command {
 		reload := make(chan os.Signal, 1)
 		signal.Notify(reload, syscall.SIGHUP)
 		defer signal.Stop(reload)
-		opts := server.Options{Out: e.stdout, Log: newLog(e, cfg.Log), Reload: reload, Version: version(), Rebuild: *rebuild}
+		opts := server.Options{Out: e.stdout, Log: newLog(e, cfg.Log), Reload: reload, Version: version(), Rebuild: *rebuild, NewRoot: *newRoot}
 		if err := supervise(&opts); err != nil {
 			return &exit{exitUsage, err}
 		}

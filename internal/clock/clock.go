@@ -106,6 +106,9 @@ func (c *Clock) Wall() time.Time {
 // how long the process runs: a system clock that was set must show.
 func (c *Clock) wall() time.Time { return c.cfg.System().Add(c.ahead).Round(0).UTC() }
 
+// State is what is to outlive the process, as of now.
+func (c *Clock) State() State { return c.read() }
+
 // Ahead is how far the clock was moved.
 func (c *Clock) Ahead() time.Duration {
 	c.mu.Lock()

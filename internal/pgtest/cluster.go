@@ -186,6 +186,19 @@ func (c *Cluster) answers() error {
 	}
 }
 
+// Demote makes a server that was shut down a standby when it runs again: it
+// answers questions, waits for a primary that never comes, and writes nothing.
+func (c *Cluster) Demote() error {
+	signal := filepath.Join(c.data(), "standby.signal")
+	if err := os.WriteFile(signal, nil, 0o600); err != nil || c.runAs == nil {
+		return err
+	}
+	return os.Chown(signal, int(c.runAs.Uid), int(c.runAs.Gid))
+}
+
+// Promote makes it a server again that writes, when it runs the next time.
+func (c *Cluster) Promote() error { return os.Remove(filepath.Join(c.data(), "standby.signal")) }
+
 // Shutdown ends the server in good order: transactions are cut off, and what
 // they wrote is undone.
 func (c *Cluster) Shutdown() error { return c.end(syscall.SIGINT) }

@@ -16,6 +16,9 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+
+	"moraine/internal/gatewaytest"
+	"moraine/internal/pgtest"
 )
 
 var (
@@ -301,12 +304,26 @@ func (d *difference) String() string {
 // status, headers and bodies of all answers are the same, but for ids.
 func TestSameAnswers(t *testing.T) {
 	t.Parallel()
+	sameAnswers(t, stacks)
+}
+
+// TestSameAnswersPair is TestSameAnswers of a server that keeps nothing.
+func TestSameAnswersPair(t *testing.T) {
+	t.Parallel()
+	// They are there, or the test ends here: stacks are opened elsewhere.
+	pgtest.Database(t)
+	gatewaytest.Bucket(t)
+	sameAnswers(t, pair)
+}
+
+func sameAnswers(t *testing.T, kinds []kind) {
+	t.Helper()
 	if *replay != "" {
 		script, err := readScript(*replay)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if d := compare(t.Context(), t, script, stacks); d != nil {
+		if d := compare(t.Context(), t, script, kinds); d != nil {
 			t.Error(d)
 		}
 		return
@@ -316,12 +333,12 @@ func TestSameAnswers(t *testing.T) {
 		seed := *scriptSeed + n
 		script := writeScript(seed, *scriptCalls)
 		calls += len(script)
-		if d := compare(t.Context(), t, script, stacks); d != nil {
+		if d := compare(t.Context(), t, script, kinds); d != nil {
 			t.Logf("history %d differs, and is made shorter:\n%s", seed, d.last())
 			t.Fatal(d.shrink(t.Context(), t))
 		}
 	}
-	t.Logf("%d histories of %d calls in all, on %d stacks", *scripts, calls, len(stacks))
+	t.Logf("%d histories of %d calls in all, on %d stacks", *scripts, calls, len(kinds))
 }
 
 func readScript(name string) (script []call, err error) {

@@ -478,7 +478,8 @@ func fsck(ctx context.Context, cfg config.Config, fsys *crashfs.FS, out io.Write
 	}
 	defer func() { err = errors.Join(err, leave(vfs)) }()
 	return server.Fsck{
-		Data: cfg.Data, Mirror: cfg.Storage.Mirror, Encryption: cfg.Encryption, Out: out, Place: at,
+		Meta: cfg.Meta, Data: cfg.Data, Blobs: cfg.Storage.Blobs, Mirror: cfg.Storage.Mirror, Bucket: cfg.Storage.Bucket,
+		Encryption: cfg.Encryption, Out: out, Place: at,
 	}.Run(ctx)
 }
 

@@ -9,7 +9,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log"
 	"net/http"
+	"os"
 	"runtime"
 	"strings"
 	"sync"
@@ -21,11 +23,20 @@ import (
 	"moraine/internal/config"
 	"moraine/internal/disk/crashfs"
 	"moraine/internal/disk/sqlvfs"
+	"moraine/internal/gatewaytest"
+	"moraine/internal/pgtest"
 	"moraine/internal/server"
 	"moraine/internal/sigv4"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if err := errors.Join(pgtest.Stop(), gatewaytest.Stop(), goleak.Find()); err != nil {
+		log.Print(err)
+		code = max(code, 1)
+	}
+	os.Exit(code)
+}
 
 // waitMax is how long anything may take.
 const waitMax = time.Minute

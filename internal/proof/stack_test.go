@@ -26,8 +26,10 @@ import (
 	wallclock "moraine/internal/clock"
 	"moraine/internal/config"
 	"moraine/internal/disk/crashfs"
+	"moraine/internal/gatewaytest"
 	"moraine/internal/job"
 	"moraine/internal/meta/metatest"
+	"moraine/internal/pgtest"
 	"moraine/internal/seal"
 	"moraine/internal/server"
 	"moraine/internal/sigv4"
@@ -61,6 +63,10 @@ var stacks = []kind{
 	{"machine", onMachine},
 }
 
+// pair is compared with the first of stacks. It needs programs that are not
+// everywhere.
+var pair = []kind{stacks[0], {"pair", onPair}}
+
 func withMirror(_ *testing.T, c *config.Config) { c.Storage.Mirror = "/mirror" }
 
 func withKeys(t *testing.T, c *config.Config) {
@@ -89,7 +95,7 @@ type whole struct {
 	clock *clock
 
 	ahead   time.Duration // of the system clock
-	lost    int           // mirrors
+	lost    int           // mirrors, or directories
 	damaged int64         // copies that were
 }
 
@@ -105,6 +111,24 @@ func onMachine(t *testing.T, clk *clock) (stack, error) {
 		return nil, err
 	}
 	return openWhole(&whole{clock: clk}, func(c *config.Config) { c.Data = dir })
+}
+
+// onPair is a server that keeps nothing: rows in PostgreSQL, bytes in a bucket.
+func onPair(t *testing.T, clk *clock) (stack, error) {
+	dir := t.TempDir()
+	keys := filepath.Join(dir, "master.key")
+	if err := os.WriteFile(keys, []byte(account.GenerateMaster()), 0o600); err != nil {
+		return nil, err
+	}
+	url, bucket := gatewaytest.Bucket(t)
+	return openWhole(&whole{clock: clk}, func(c *config.Config) {
+		c.Data, c.MasterKeyFile = filepath.Join(dir, "data"), keys
+		c.Meta.URL = pgtest.Database(t)
+		c.Storage.Blobs = "s3://" + bucket + "/archives"
+		b := &c.Storage.Bucket
+		b.Endpoint, b.Region, b.PathStyle = url, gatewaytest.Region, true
+		b.AccessKeyID, b.SecretAccessKey = gatewaytest.KeyID, gatewaytest.Secret
+	})
 }
 
 func openWhole(s *whole, change func(c *config.Config)) (stack, error) {
@@ -182,15 +206,20 @@ func (s *whole) scrub(ctx context.Context) error {
 	})
 }
 
-// lose takes the mirror away and has it made anew.
+// lose takes the mirror away and has it made anew, or the directory of a server
+// that keeps nothing.
 func (s *whole) lose(ctx context.Context) error {
-	if s.cfg.Storage.Mirror == "" {
+	if s.cfg.Storage.Mirror == "" && s.cfg.Storage.Blobs == "" {
 		return s.restart(ctx)
 	}
 	if err := s.stop(); err != nil {
 		return err
 	}
 	s.lost++
+	if s.cfg.Storage.Blobs != "" {
+		s.cfg.Data = fmt.Sprintf("%s%d", s.cfg.Data, s.lost)
+		return s.start("")
+	}
 	s.cfg.Storage.Mirror = fmt.Sprintf("/mirror%d", s.lost)
 	if err := s.start("mirror"); err != nil {
 		return err

@@ -47,6 +47,9 @@ type data struct {
 	// shared is set if rows and bytes are where other servers have them too.
 	shared   bool
 	testMode bool
+	// exclusive has the rows opened only if no server has them, also where others
+	// may have them too.
+	exclusive bool
 }
 
 // inUseError says that another process has the directory.

@@ -110,6 +110,7 @@ func (f Fsck) Run(ctx context.Context) (res FsckResult, err error) {
 		return res, err
 	}
 	defer func() { err = errors.Join(err, d.Close()) }()
+	d.exclusive = f.Rebuild
 	s, err := d.openStores(ctx, f.Log, nil, storageWanted{blobs: f.Blobs, bucket: f.Bucket, mirror: f.Mirror, check: true})
 	if err != nil {
 		return res, err

@@ -39,7 +39,7 @@ type Migration struct {
 func HouseSettings(name string) (config.Config, error) {
 	info, err := os.Stat(name)
 	if err == nil && !info.IsDir() {
-		return config.Load(config.Sources{File: name})
+		return config.Load(config.Sources{File: name, House: true})
 	}
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return config.Config{}, err
@@ -68,6 +68,9 @@ func Migrate(ctx context.Context, m Migration, opts Options) (adminapi.MigrateRe
 			return c.Migrate(ctx, adminapi.MigrateOrder{To: m.To, Rate: m.Rate, ReadBack: m.ReadBack})
 		},
 		func(ctx context.Context, d *data, opts Options) (reply adminapi.MigrateReply, err error) {
+			// What a server of the old house wrote after its rows were taken would stay
+			// behind, and nobody would notice.
+			d.exclusive = true
 			s, err := d.openStores(ctx, opts.Log, opts.Now, wanted(from.Storage, ""))
 			if err != nil {
 				return reply, err
@@ -88,6 +91,7 @@ func (m Migration) run(ctx context.Context, from *config.Config, d *data, s *sto
 		return reply, fmt.Errorf("the new house: %w", err)
 	}
 	defer func() { err = errors.Join(err, there.Close()) }()
+	there.exclusive = true
 	stores, err := there.openStores(ctx, opts.Log.With("house", "new"), opts.Now, wanted(to.Storage, ""))
 	if err != nil {
 		return reply, fmt.Errorf("the new house: %w", err)

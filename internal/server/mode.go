@@ -58,19 +58,33 @@ func (d *data) settleMode(test bool) error {
 
 // openClock returns the clock with the state that the directory holds.
 func (d *data) openClock(c clock.Config) (*clock.Clock, error) {
-	text, err := d.place.readSmall(d.path(clockFile))
-	switch {
-	case err == nil:
-		c.State, err = clock.ParseState(string(text))
-	case errors.Is(err, fs.ErrNotExist):
-		if err = nil; d.used && c.Log != nil {
-			c.Log.Warn("the newest time ever used is not known, so the system clock is believed", "missing", d.path(clockFile))
-		}
+	var err error
+	if c.State, err = d.keptClock(); err != nil {
+		return nil, err
 	}
-	if err != nil {
-		return nil, fmt.Errorf("the newest time ever used cannot be read from %s; restore the file, or remove it if the system clock is right: %w", d.path(clockFile), err)
+	if c.State.Mark.IsZero() && d.used && c.Log != nil {
+		c.Log.Warn("the newest time ever used is not known, so the system clock is believed", "missing", d.path(clockFile))
 	}
-	// After a crash the file has its old content or the new.
-	c.Save = func(s clock.State) error { return d.write(clockFile, s.String()) }
+	c.Save = d.saveClock
 	return clock.New(c), nil
 }
+
+// keptClock is the state of the clock that the directory holds, zero for none.
+func (d *data) keptClock() (clock.State, error) {
+	text, err := d.place.readSmall(d.path(clockFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return clock.State{}, nil
+	}
+	var state clock.State
+	if err == nil {
+		state, err = clock.ParseState(string(text))
+	}
+	if err != nil {
+		return state, fmt.Errorf("the newest time ever used cannot be read from %s; restore the file, or remove it if the system clock is right: %w", d.path(clockFile), err)
+	}
+	return state, nil
+}
+
+// saveClock keeps the state of the clock. After a crash the file has its old
+// content or the new.
+func (d *data) saveClock(s clock.State) error { return d.write(clockFile, s.String()) }

@@ -40,7 +40,8 @@ type node struct {
 	compaction *mend.Compaction // empties packs that are mostly of deleted archives
 	fixity     *fixityDesk
 	metrics    *adminapi.Metrics
-	audit      *audit.Log       // nil for none
+	audit      *audit.Log // nil for none
+	stores     *stores
 	throttle   *access.Throttle // nil for none
 	replays    *sigv4.Replays   // nil for none
 	tooMany    func(r *http.Request, unknown bool) bool
@@ -67,12 +68,15 @@ func newNode(cfg config.Config, opts Options, d *data, s *stores, id identity, c
 	unreadable := unparsable(s.audit)
 	owner := rand.Text() // names this process in leases, never reused
 	pending, authority := new(blob.Pending), access.New(access.Config{Now: opts.Now, Log: opts.Log, Unreadable: unreadable})
-	n := &node{log: opts.Log, clock: clk, process: d.lock.Holder(), keys: s.keys, tracer: tracer}
+	n := &node{log: opts.Log, clock: clk, process: d.lock.Holder(), stores: s, keys: s.keys, tracer: tracer}
 	n.mover = &mover{cfg: cfg, opts: opts, data: d, stores: s}
 	rows := n.watched(s.rows)
 	n.mend = n.newMend(opts, s, pending)
 	n.mirror = n.mirrorStatus(s)
-	n.accounts = account.New(account.Config{Meta: rows, Keyring: id.keyring, Root: id.root, Now: clk.Wall, Log: opts.Log, Unreadable: unreadable})
+	n.accounts = account.New(account.Config{
+		Meta: rows, Keyring: id.keyring, Root: id.root, Now: clk.Wall, Log: opts.Log, Unreadable: unreadable,
+		Shared: !s.alone, NewRoot: opts.NewRoot,
+	})
 	n.vaults = vault.New(vault.Config{
 		Meta: rows, Blobs: s.blobs, Pending: pending, Access: authority, Now: opts.Now, Log: opts.Log,
 		InventoryInterval: cfg.InventoryInterval, Retention: cfg.UploadRetention, OrphanGrace: cfg.OrphanGrace,

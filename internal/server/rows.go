@@ -74,7 +74,9 @@ func (d *data) openRows(ctx context.Context, log *slog.Logger, now func() time.T
 	if !d.testMode {
 		now = nil // the time of the database, which all servers share
 	}
-	rows, err := sqlmeta.Open(ctx, sqlmeta.Config{URL: address, Views: d.rows.Readers, Alone: !d.shared, Log: log, Now: now})
+	// In test mode time is that of one process, and no other may have the rows.
+	alone := !d.shared || d.testMode || d.exclusive
+	rows, err := sqlmeta.Open(ctx, sqlmeta.Config{URL: address, Views: d.rows.Readers, Alone: alone, Log: log, Now: now})
 	if err != nil {
 		return nil, fmt.Errorf("the database that meta or meta_file names: %w", err)
 	}

@@ -41,6 +41,9 @@ type Options struct {
 	// Rebuild is primary or mirror if that directory of blobs is an empty disk in
 	// place of one that was lost, and to be filled from the other. Zero: neither.
 	Rebuild string
+	// NewRoot has the root key that is given become that of all servers that share
+	// the rows. Zero: another one than theirs is refused.
+	NewRoot bool
 	Place   Place // what the data directory is on
 
 	system     func() time.Time // Now as given, where Now has become the server's clock
@@ -126,10 +129,21 @@ func Run(ctx context.Context, cfg config.Config, opts Options) (err error) {
 	}
 	want := wanted(cfg.Storage, opts.Rebuild)
 	want.tracer = tracer
-	if s, err = data.openStores(ctx, opts.Log, clk.Now, want); err != nil {
+	// Asked when it is needed: where rows are shared the clock comes from them.
+	now := func() time.Time { return clk.Now() }
+	if s, err = data.openStores(ctx, opts.Log, now, want); err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, s.Close()) }()
+	if err := s.agreeMode(ctx, cfg.TestMode); err != nil {
+		return err
+	}
+	if err := s.agreeTime(ctx, opts.system, cfg.TestMode); err != nil {
+		return err
+	}
+	if clk, err = data.joinClock(ctx, s, clk, clockConfig(cfg, opts, func() *audit.Log { return s.audit })); err != nil {
+		return err
+	}
 	if err := settleHouse(ctx, s.rows, data.dir); err != nil {
 		return err
 	}
@@ -178,6 +192,7 @@ func (n *node) run(ctx context.Context, doors *doors, cfg config.Config, opts Op
 	parts.Go(func() error { return doors.serveAPI() })
 	parts.Go(func() error { return doors.serveAdmin() })
 	parts.Go(func() error { return named("clock", n.clock.Run(failed)) })
+	parts.Go(func() error { n.shareClock(failed); return nil })
 	parts.Go(func() error { return named("vault", n.vaults.Run(failed)) })
 	parts.Go(func() error { return named("job", n.jobs.Run(failed)) })
 	parts.Go(func() error { return named("notify", n.notify.Run(failed)) })

@@ -106,11 +106,16 @@ func (d *data) settleStorage(ctx context.Context, rows meta.Store, want storageW
 // namesBlobs reports whether the rows name any blob.
 func namesBlobs(ctx context.Context, rows meta.Store) (some bool, err error) {
 	err = rows.View(ctx, func(tx meta.Tx) error {
-		list, err := tx.Bodies().Blobs(moraine.BlobID{}, 1)
-		some = len(list) > 0
+		some, err = namesAny(tx)
 		return err
 	})
 	return some, err
+}
+
+// namesAny is namesBlobs in a transaction.
+func namesAny(tx meta.Tx) (bool, error) {
+	list, err := tx.Bodies().Blobs(moraine.BlobID{}, 1)
+	return len(list) > 0, err
 }
 
 // lookAtPrimary looks at where the first copies are.

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	gateway "moraine/internal/gatewaytest"
 	"moraine/test/internal/moraineproc"
 )
 
@@ -50,9 +51,9 @@ func peers(ctx context.Context, names []string, dir string, serverArgs []string)
 		case "moraine":
 			p, err = moraine(ctx, dir, serverArgs)
 		case "versitygw":
-			p, err = versitygw(ctx, root, name)
+			p, err = versitygw(ctx, name)
 		case "versitygw-direct": // past the page cache
-			p, err = versitygw(ctx, root, name, "--enable-odirect")
+			p, err = versitygw(ctx, name, "--enable-odirect")
 		case "bare":
 			p, err = bare(ctx, root, dir)
 		case "moto":
@@ -101,23 +102,10 @@ func moraine(ctx context.Context, dir string, args []string) (peer, error) {
 // the bytes are in the page cache, or with direct writes that they were given to
 // the disk, but not that their names are there. It is told not to log requests,
 // which Moraine does.
-func versitygw(ctx context.Context, root, name string, args ...string) (peer, error) {
-	const module = "github.com/versity/versitygw"
-	tools := filepath.Join(root, "tools", "versitygw")
-	version, err := output(ctx, tools, "go", "list", "-m", "-f", "{{.Version}}", module)
+func versitygw(ctx context.Context, name string, args ...string) (peer, error) {
+	binary, err := gateway.Build(ctx)
 	if err != nil {
 		return peer{}, err
-	}
-	cache, err := os.UserCacheDir()
-	if err != nil {
-		return peer{}, err
-	}
-	binary := filepath.Join(cache, "moraine-bench", "versitygw-"+version)
-	if _, err := os.Stat(binary); err != nil {
-		fmt.Fprintln(os.Stderr, "building versitygw", version)
-		if _, err := output(ctx, tools, "go", "build", "-o", binary, module+"/cmd/versitygw"); err != nil {
-			return peer{}, err
-		}
 	}
 	return peer{
 		name: name, durable: "no", share: 1,
@@ -130,10 +118,7 @@ func versitygw(ctx context.Context, root, name string, args ...string) (peer, er
 			if err != nil {
 				return nil, err
 			}
-			cmd := exec.Command(binary, "--port", addr, "--region", moraineproc.Region, "--keep-alive", "--quiet", "posix")
-			cmd.Args = append(append(cmd.Args, args...), dir)
-			cmd.Env = append(os.Environ(), "ROOT_ACCESS_KEY_ID="+moraineproc.KeyID, "ROOT_SECRET_ACCESS_KEY="+moraineproc.Secret)
-			return launch(ctx, cmd, addr, dir)
+			return launch(ctx, gateway.Command(binary, addr, dir, args...), addr, dir)
 		},
 	}, nil
 }

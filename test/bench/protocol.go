@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"time"
 
+	gateway "moraine/internal/gatewaytest"
 	"moraine/test/internal/load"
 	"moraine/test/internal/moraineproc"
 	"moraine/test/internal/treehash"
@@ -151,7 +152,7 @@ type s3 struct {
 const largeKey = "/" + bucket + "/large"
 
 func newS3(addr string) *s3 {
-	creds := &wire.Credentials{KeyID: moraineproc.KeyID, Secret: moraineproc.Secret, Region: moraineproc.Region, Service: "s3"}
+	creds := &wire.Credentials{KeyID: gateway.KeyID, Secret: gateway.Secret, Region: gateway.Region, Service: "s3"}
 	return &s3{target: target{addr: addr, signer: load.NewSigner(creds.KeyID, creds.Secret, creds.Region, "s3")}, creds: creds}
 }
 

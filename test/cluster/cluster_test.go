@@ -13,8 +13,8 @@ import (
 	"testing"
 	"time"
 
+	gateway "moraine/internal/gatewaytest"
 	"moraine/internal/pgtest"
-	"moraine/test/internal/gateway"
 	"moraine/test/internal/moraineproc"
 	"moraine/test/internal/wire"
 )
@@ -139,7 +139,7 @@ func (d *deployment) add() {
 		Binary: binary, Data: dir,
 		Args: []string{
 			"--meta", "postgres://" + at.User.Username() + "@" + rows.addr() + "/" + database + "?sslmode=disable",
-			"--blobs", "s3://" + bucket + "/archives", "--s3-endpoint", "http://" + d.bytes.addr(), "--s3-region", moraineproc.Region, "--s3-path-style",
+			"--blobs", "s3://" + bucket + "/archives", "--s3-endpoint", "http://" + d.bytes.addr(), "--s3-region", gateway.Region, "--s3-path-style",
 			"--master-key-file", key, "--audit-destination", "off",
 		},
 		Env: []string{"MORAINE_S3_ACCESS_KEY_ID=" + gateway.KeyID, "MORAINE_S3_SECRET_ACCESS_KEY=" + gateway.Secret},

@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"moraine/test/internal/gateway"
+	gateway "moraine/internal/gatewaytest"
 	"moraine/test/internal/moraineproc"
 )
 
@@ -39,7 +39,7 @@ func TestKillBucket(t *testing.T) {
 	t.Cleanup(store.Stop)
 	l, p := newLedger(seed), newPost(t, seed)
 	c := config(filepath.Join(dir, "data"))
-	place := []string{"--blobs", "s3://one/deep", "--s3-endpoint", store.URL, "--s3-path-style", "--s3-region", moraineproc.Region}
+	place := []string{"--blobs", "s3://one/deep", "--s3-endpoint", store.URL, "--s3-path-style", "--s3-region", gateway.Region}
 	c.Args = append(append(c.Args, place...), l.regionFlag())
 	c.Env = append(c.Env, "MORAINE_S3_ACCESS_KEY_ID="+gateway.KeyID, "MORAINE_S3_SECRET_ACCESS_KEY="+gateway.Secret)
 	p.settings(&c)

@@ -148,31 +148,48 @@ var errNoCommit = errors.New("the transaction was rolled back instead of committ
 // greetPostgres refuses a server on which a commit would not be durable, or text
 // not what it is elsewhere.
 func greetPostgres(s *session) error {
-	var version int
-	var encoding, reading, commits, syncs string
-	var standby bool
+	var g greeting
 	ctx, cancel := context.WithTimeout(context.Background(), s.prompt)
 	defer cancel()
 	row := s.conn.QueryRowContext(ctx, `SELECT current_setting('server_version_num')::int, current_setting('server_encoding'),
 current_setting('default_transaction_read_only'), current_setting('synchronous_commit'), current_setting('fsync'), pg_is_in_recovery()`)
-	if err := row.Scan(&version, &encoding, &reading, &commits, &syncs, &standby); err != nil {
+	if err := row.Scan(&g.version, &g.encoding, &g.reading, &g.commits, &g.syncs, &g.standby); err != nil {
 		return err
 	}
-	switch {
-	case version < 140000:
-		return refuse("PostgreSQL is version %d, and at least 14 is needed", version/10000)
-	case encoding != "UTF8":
-		return refuse("the database is encoded in %s: make one with encoding UTF8", encoding)
-	case standby:
-		return refuse("the server is a standby: name the primary, or all of them with target_session_attrs=read-write")
-	case reading != "off":
-		return refuse("the database is read-only (default_transaction_read_only)")
-	case syncs != "on":
-		return refuse("the server does not sync what it commits (fsync is off)")
-	case commits == "off":
+	if err := g.unfit(); err != nil {
+		return err
+	}
+	if g.commits == "off" {
 		// Only what is on disk may be acknowledged.
 		_, err := s.conn.ExecContext(ctx, "SET synchronous_commit TO on")
 		return err
+	}
+	return nil
+}
+
+// greeting is what a server says of itself, in the words of its settings.
+type greeting struct {
+	version                           int
+	encoding, reading, commits, syncs string
+	standby                           bool
+}
+
+// versionMin is the first version that is good enough.
+const versionMin = 14
+
+// unfit says why the server cannot be used; nil if it can.
+func (g *greeting) unfit() error {
+	switch {
+	case g.version < versionMin*10000:
+		return refuse("PostgreSQL is version %d, and at least %d is needed", g.version/10000, versionMin)
+	case g.encoding != "UTF8":
+		return refuse("the database is encoded in %s: make one with encoding UTF8", g.encoding)
+	case g.standby:
+		return refuse("the server is a standby: name the primary, or all of them with target_session_attrs=read-write")
+	case g.reading != "off":
+		return refuse("the database is read-only (default_transaction_read_only)")
+	case g.syncs != "on":
+		return refuse("the server does not sync what it commits (fsync is off)")
 	}
 	return nil
 }

@@ -61,6 +61,16 @@ func Wrap(c Config, wrap func(net.Conn) net.Conn) Config {
 	return c
 }
 
+// Unfit is what is said of a server of PostgreSQL with a version, as it numbers
+// them, and else nothing wrong, unless it does not sync.
+func Unfit(version int, syncs bool) error {
+	g := greeting{version: version, encoding: "UTF8", reading: "off", commits: "on", syncs: "on"}
+	if !syncs {
+		g.syncs = "off"
+	}
+	return g.unfit()
+}
+
 // Show returns a setting of the connection of the first writer. Call it while no
 // Update runs.
 func Show(s *Store, setting string) (value string, err error) {

@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/pressly/goose/v3"
 
 	"moraine"
@@ -109,8 +110,23 @@ func openPostgres(ctx context.Context, c Config) (_ *Store, err error) {
 }
 
 // aloneLock is the advisory lock of a store that has its database for itself.
-// Format: never change.
+// The connection on which another store writes has it shared, each one from its
+// beginning: who has the lock alone knows that nobody else writes. Format: never
+// change.
 const aloneLock = stepsLock + 1
+
+// joinOthers takes aloneLock shared, for as long as the connection lasts.
+func joinOthers(ctx context.Context, conn *pgx.Conn) error {
+	_, err := conn.Exec(ctx, "SELECT pg_advisory_lock_shared($1)", int64(aloneLock))
+	if err == nil {
+		return nil
+	}
+	if faultOf(err) == faultConflict {
+		// A store that writes is told no more than that it cannot.
+		err = moraine.Errorf(moraine.Unavailable, "the database is in use by a server, or a command, that has it alone")
+	}
+	return errors.Join(err, conn.Close(ctx))
+}
 
 // hold is a connection that does nothing but hold aloneLock. It is gone when the
 // connection is, and not taken again: what it keeps apart are starts.

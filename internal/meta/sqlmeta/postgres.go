@@ -89,7 +89,11 @@ func newPostgres(c Config, r role, size int) (*sql.DB, error) {
 		}
 		return conn, nil
 	}
-	db := stdlib.OpenDB(*cfg)
+	var options []stdlib.OptionOpenDB
+	if r == roleWriter && !c.Alone {
+		options = append(options, stdlib.OptionAfterConnect(joinOthers))
+	}
+	db := stdlib.OpenDB(*cfg, options...)
 	db.SetMaxOpenConns(size)
 	db.SetMaxIdleConns(size)
 	return db, nil

@@ -35,6 +35,7 @@ var queries = [...]string{
 	keyGet, keyList, keySave, keyDelete, keyTouch,
 	blobKeyList, blobKeySave,
 	timeGet,
+	agreedGet, agreedSave,
 	houseGet, houseSave, arrivalSave, arrivalList, arrivalDrop, extentMoved,
 }
 

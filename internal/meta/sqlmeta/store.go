@@ -25,8 +25,8 @@ type Config struct {
 	// URL names a database of PostgreSQL 14 or later, as postgres://… It must
 	// exist. Zero: SQLite.
 	URL string
-	// Alone refuses a database of PostgreSQL that another store has open alone.
-	// Zero: any number of stores.
+	// Alone refuses a database of PostgreSQL that another store has open, and keeps
+	// others from writing to it. Zero: any number of stores that are not alone.
 	Alone bool
 	// Views is how many Views run at the same time; the others wait. Each may
 	// hold a connection, on SQLite with 2 MiB of page cache. Zero means 8.
