@@ -107,7 +107,11 @@ func (f Fsck) Run(ctx context.Context) (res FsckResult, err error) {
 	if f.WithoutKeys && f.Rebuild {
 		return res, errors.New("references of encrypted blobs cannot be mended without keys; give the settings of encryption that the server has")
 	}
-	d, err := f.Place.openExisting(f.Data, f.Meta)
+	open := f.Place.openExisting
+	if _, _, bucket := config.ParseBucket(f.Blobs); bucket && f.Meta.On() {
+		open = f.Place.open // the directory holds nothing that is needed
+	}
+	d, err := open(f.Data, f.Meta)
 	if err != nil {
 		return res, err
 	}
