@@ -29,7 +29,7 @@ import (
 
 var (
 	report  = flag.Bool("report", false, "run the report of what an archive costs")
-	uploads = flag.Int("uploads", 20_000, "how many archives of 4 KiB the report is of; a hundredth of that of the larger ones")
+	uploads = flag.Int("uploads", 5_000, "how many archives of 4 KiB the report is of; a hundredth of that of the larger ones")
 )
 
 // load is a kind of archive and how it is uploaded.

@@ -9,7 +9,10 @@ import (
 	"strings"
 	"testing"
 	"text/tabwriter"
+	"time"
 
+	"moraine"
+	"moraine/internal/meta"
 	"moraine/internal/meta/sqlmeta"
 	"moraine/internal/pgtest"
 )
@@ -82,11 +85,30 @@ func TestPollsAtScale(t *testing.T) {
 		}
 		fmt.Fprintf(w, "%s\t%d\t%s\t%s\n", p.Name, pages, match(plan, `Execution Time: ([0-9.]+)`), match(plan, `((?:Index|Seq|Bitmap)[A-Za-z ]* Scan[^(]*)\(`))
 	}
-	if *scaleReport {
-		if err := w.Flush(); err != nil {
-			t.Error(err)
-		}
+	if !*scaleReport {
+		return
 	}
+	if err := w.Flush(); err != nil {
+		t.Error(err)
+	}
+	// What an inventory reads.
+	n, began := 0, time.Now()
+	err := s.View(t.Context(), func(tx meta.Tx) error {
+		for vault := range 100 {
+			err := tx.Archives().Scan(meta.Scan{Vault: moraine.VaultID(fmt.Sprintf("v%d", vault+1)), At: time.Now()}, func(moraine.Archive) error {
+				n++
+				return nil
+			})
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Error(err)
+	}
+	fmt.Printf("archives of inventories: %d, %.0f a second\n", n, float64(n)/time.Since(began).Seconds())
 }
 
 func match(text, pattern string) string {
