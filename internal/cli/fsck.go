@@ -26,7 +26,7 @@ a flag here, as of moraine serve. With --without-keys only what is stored is
 checked, which finds damage of a disk and nothing else.
 
 Blobs that nothing names are counted and are no damage: a crash leaves them, and
-the server removes them.
+the server removes them. So are those of deleted archives that wait for it.
 
 With --rebuild-index, a reference in the rows that leads nowhere is corrected if
 the packs hold the blob elsewhere. Nothing else is changed.
@@ -56,6 +56,9 @@ not be finished.`),
 			return &exit{exitUsage, fmt.Errorf("the check could not be finished: %w", err)}
 		}
 		fmt.Fprintf(e.stdout, "blobs whole: %d (%d bytes)\nplaces damaged: %d\n", res.Blobs, res.Bytes, res.Places)
+		if res.Garbage > 0 {
+			fmt.Fprintf(e.stdout, "deleted and not yet removed: %d (%d bytes)\n", res.Garbage, res.GarbageBytes)
+		}
 		fmt.Fprintf(e.stdout, "orphans: %d (%d bytes)\nreferences mended: %d\n", res.Orphans, res.OrphanBytes, res.Mended)
 		fmt.Fprintf(e.stdout, "extents present: %d\nextents missing: %d\nextents damaged: %d\n", res.Extents, res.Missing, res.Damaged)
 		fmt.Fprintf(e.stdout, "archives complete: %d\narchives incomplete: %d\n", res.Archives, res.Incomplete)

@@ -53,6 +53,7 @@ type Config struct {
 	UploadRetention     time.Duration
 	InventoryInterval   time.Duration
 	OrphanGrace         time.Duration
+	GarbageGrace        time.Duration
 	AllowShortRetention bool // for tests
 
 	FreeTier int64        // bytes a month

@@ -333,6 +333,8 @@ type Sweeps interface {
 	// Garbage returns blobs to delete, oldest first. Those whose Since is still
 	// to come may be in use until then, and come last.
 	Garbage(limit int) ([]moraine.Garbage, error)
+	// IsGarbage reports whether a blob is waiting to be deleted.
+	IsGarbage(id moraine.BlobID) (bool, error)
 	// Discard enters a place to be given back that no extent names: a copy of a
 	// blob that lives on elsewhere. Its Blob is an id that no extent has and no
 	// other garbage, made for this.

@@ -40,11 +40,10 @@ type server struct {
 }
 
 // New makes a cluster in a new directory and starts it.
-func New() (_ *Cluster, err error) {
-	initdb, err := program("initdb")
-	if err != nil {
-		return nil, err
-	}
+func New() (*Cluster, error) { return newOn((*Cluster).initialise) }
+
+// newOn makes a cluster whose data fill puts into its directory, and starts it.
+func newOn(fill func(*Cluster) error) (_ *Cluster, err error) {
 	c := &Cluster{}
 	if c.postgres, err = program("postgres"); err != nil {
 		return nil, err
@@ -62,16 +61,35 @@ func New() (_ *Cluster, err error) {
 			return nil, err
 		}
 	}
-	cmd := exec.Command(initdb, "--pgdata", c.data(), "--username", superuser, "--auth", "trust", "--encoding", "UTF8", "--no-locale", "--no-sync", "--no-instructions")
-	cmd.Dir = c.dir
-	cmd.SysProcAttr = attributes(c.runAs)
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return nil, fmt.Errorf("initdb: %w\n%s", err, out)
+	if err := fill(c); err != nil {
+		return nil, err
 	}
 	if err := c.Run(); err != nil {
 		return nil, err
 	}
 	return c, nil
+}
+
+// initialise makes an empty cluster.
+func (c *Cluster) initialise() error {
+	return c.Tool("initdb", "--pgdata", c.data(), "--username", superuser, "--auth", "trust", "--encoding", "UTF8", "--no-locale", "--no-sync", "--no-instructions")
+}
+
+// Tool runs one of the programs of PostgreSQL as the owner of the cluster, which
+// it finds by its socket. What it writes must be where that user may write.
+func (c *Cluster) Tool(name string, args ...string) error {
+	full, err := program(name)
+	if err != nil {
+		return err
+	}
+	cmd := exec.Command(full, args...)
+	cmd.Dir = c.dir
+	cmd.Env = append(os.Environ(), "PGHOST="+c.dir, "PGUSER="+superuser)
+	cmd.SysProcAttr = attributes(c.runAs)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("%s: %w\n%s", name, err, out)
+	}
+	return nil
 }
 
 // Where a cluster of tests may lie in memory, and how much room it wants there.

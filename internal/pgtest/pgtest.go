@@ -102,7 +102,19 @@ func need(tb testing.TB, err error) {
 // Start starts a cluster for tb alone, which may be stopped and started.
 func Start(tb testing.TB) *Cluster {
 	tb.Helper()
-	c, err := New()
+	return keep(tb, (*Cluster).initialise)
+}
+
+// Restore starts a cluster for tb on the data that fill puts into a directory,
+// as of a backup.
+func Restore(tb testing.TB, fill func(data string) error) *Cluster {
+	tb.Helper()
+	return keep(tb, func(c *Cluster) error { return fill(c.data()) })
+}
+
+func keep(tb testing.TB, fill func(*Cluster) error) *Cluster {
+	tb.Helper()
+	c, err := newOn(fill)
 	need(tb, err)
 	tb.Cleanup(func() {
 		if err := c.Remove(); err != nil {

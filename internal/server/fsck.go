@@ -40,6 +40,8 @@ type FsckResult struct {
 	Places       int64 // places in packs that fail their check
 	Orphans      int64 // whole blobs that nothing names
 	OrphanBytes  int64
+	Garbage      int64 // whole blobs of what was deleted, which wait to be removed
+	GarbageBytes int64
 	Mended       int64 // references corrected
 	Extents      int64 // pieces of archives, uploads and inventories whose bytes are there
 	Missing      int64 // pieces whose bytes are gone
@@ -105,7 +107,11 @@ func (f Fsck) Run(ctx context.Context) (res FsckResult, err error) {
 	if f.WithoutKeys && f.Rebuild {
 		return res, errors.New("references of encrypted blobs cannot be mended without keys; give the settings of encryption that the server has")
 	}
-	d, err := f.Place.openExisting(f.Data, f.Meta)
+	open := f.Place.openExisting
+	if _, _, bucket := config.ParseBucket(f.Blobs); bucket && f.Meta.On() {
+		open = f.Place.open // the directory holds nothing that is needed
+	}
+	d, err := open(f.Data, f.Meta)
 	if err != nil {
 		return res, err
 	}
@@ -310,8 +316,9 @@ func (c *check) lookUp(ctx context.Context, batch []found) error {
 		for _, f := range batch {
 			body, e, err := tx.Bodies().ByBlob(f.ID)
 			if errors.Is(err, meta.ErrNotFound) {
-				c.res.Orphans++
-				c.res.OrphanBytes += f.Size
+				if err := c.unnamed(tx, &f); err != nil {
+					return err
+				}
 				continue
 			}
 			if err != nil {
@@ -353,6 +360,22 @@ func (c *check) lookUp(ctx context.Context, batch []found) error {
 		c.res.Mended += int64(len(moves))
 	}
 	return err
+}
+
+// unnamed counts a blob that no extent names.
+func (c *check) unnamed(tx meta.Tx, f *found) error {
+	waits, err := tx.Sweeps().IsGarbage(f.ID)
+	switch {
+	case err != nil:
+		return err
+	case waits:
+		c.res.Garbage++
+		c.res.GarbageBytes += f.Size
+	default:
+		c.res.Orphans++
+		c.res.OrphanBytes += f.Size
+	}
+	return nil
 }
 
 // leads reports whether a reference leads to a blob with the tree hash of e.

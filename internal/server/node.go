@@ -79,7 +79,7 @@ func newNode(cfg config.Config, opts Options, d *data, s *stores, id identity, c
 	})
 	n.vaults = vault.New(vault.Config{
 		Meta: rows, Blobs: s.blobs, Pending: pending, Access: authority, Now: opts.Now, Log: opts.Log,
-		InventoryInterval: cfg.InventoryInterval, Retention: cfg.UploadRetention, OrphanGrace: cfg.OrphanGrace,
+		InventoryInterval: cfg.InventoryInterval, Retention: cfg.UploadRetention, OrphanGrace: cfg.OrphanGrace, GarbageGrace: cfg.GarbageGrace,
 		Hastened: func() { n.jobs.Wake() }, Notice: s.audit.Service, Swept: func(step string, rows int) { n.metrics.Swept(step, rows) },
 		Sweeping: s.lease("sweep", owner), Searching: s.lease("orphans", owner),
 	})

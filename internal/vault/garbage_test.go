@@ -63,6 +63,47 @@ func TestGarbageWaitsForReaders(t *testing.T) {
 	}
 }
 
+// TestGarbageGrace keeps what was deleted for the grace, so that rows of an hour
+// before it still find their bytes.
+func TestGarbageGrace(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t, func(c *vault.Config) { c.GarbageGrace = 48 * time.Hour })
+	h.discard([]byte("deleted"), h.now())
+	h.discard([]byte("moved"), h.now().Add(24*time.Hour))
+	for _, step := range []struct {
+		after time.Duration
+		want  int
+	}{{0, 2}, {48*time.Hour - time.Millisecond, 2}, {time.Millisecond, 1}, {24*time.Hour - time.Millisecond, 1}, {time.Millisecond, 0}} {
+		h.advance(step.after)
+		h.sweep()
+		if got := h.blobCount(); got != step.want || h.garbage() != step.want {
+			t.Errorf("%d blobs and %d rows of garbage at %v, want %d", got, h.garbage(), h.now(), step.want)
+		}
+	}
+}
+
+// TestGarbageIsNoOrphan has searches for orphans pass over what waits for its
+// grace, however often they find it.
+func TestGarbageIsNoOrphan(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t, func(c *vault.Config) { c.GarbageGrace = 240 * time.Hour })
+	h.create("v")
+	if _, err := h.upload("v", []byte("kept")); err != nil {
+		t.Fatal(err)
+	}
+	h.discard([]byte("deleted"), h.now())
+	for range 3 {
+		h.sweep()
+		if n, err := h.SweepOrphans(t.Context()); n != 0 || err != nil {
+			t.Fatalf("%d orphans removed, error %v", n, err)
+		}
+		h.advance(48 * time.Hour)
+	}
+	if h.blobCount() != 2 || h.garbage() != 1 {
+		t.Errorf("%d blobs, %d rows of garbage, want 2 and 1", h.blobCount(), h.garbage())
+	}
+}
+
 // TestStuckGarbage has a blob that cannot be deleted: it is left in peace for a
 // day and keeps nobody else from going.
 func TestStuckGarbage(t *testing.T) {

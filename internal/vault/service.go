@@ -51,6 +51,10 @@ type Config struct {
 	// it is deleted, and twice as long as a body may take from its end to its
 	// row. The same for all processes on one store. Zero: 24 hours.
 	OrphanGrace time.Duration
+	// GarbageGrace is how long the bytes of a blob are kept after the last row
+	// that named it went. Rows put back from a backup name such blobs again. Zero:
+	// not at all.
+	GarbageGrace time.Duration
 	// Sweeping and Searching are the leases of the sweep and of the search for
 	// orphans. Nil: no other process shares rows or blobs.
 	Sweeping, Searching *lease.Lease

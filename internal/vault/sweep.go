@@ -220,7 +220,8 @@ func (s *Service) release(ctx context.Context) (int, error) {
 }
 
 // deleteGarbage deletes blobs that no row names, then forgets them. Those whose
-// instant is still to come have readers until then, and wait.
+// instant is still to come have readers until then, and wait. All wait for the
+// grace: no database that is put back as it was within it names what is gone.
 func (s *Service) deleteGarbage(ctx context.Context) (int, error) {
 	var garbage []moraine.Garbage
 	err := s.cfg.Meta.View(ctx, func(tx meta.Tx) (err error) {
@@ -231,7 +232,8 @@ func (s *Service) deleteGarbage(ctx context.Context) (int, error) {
 		return 0, err
 	}
 	now := s.now()
-	if len(garbage) == 0 || garbage[0].Since.After(now) {
+	before := now.Add(-s.cfg.GarbageGrace)
+	if len(garbage) == 0 || garbage[0].Since.After(before) {
 		return 0, nil
 	}
 	held, err := s.cfg.Sweeping.Take(ctx)
@@ -243,7 +245,7 @@ func (s *Service) deleteGarbage(ctx context.Context) (int, error) {
 	var failed error
 	away := 0
 	for _, g := range garbage {
-		if g.Since.After(now) {
+		if g.Since.After(before) {
 			break // as are all that follow
 		}
 		if err := held.Keep(ctx); err != nil {
@@ -258,7 +260,7 @@ func (s *Service) deleteGarbage(ctx context.Context) (int, error) {
 		if moraine.IsKind(err, moraine.Corrupt) || moraine.IsKind(err, moraine.Invalid) {
 			// It cannot be deleted, and must not keep others from it.
 			s.cfg.Log.ErrorContext(ctx, "a damaged blob keeps its space", "blob", g.Blob.String(), "err", err)
-			g.Since = now.Add(stuckPause)
+			g.Since = before.Add(stuckPause)
 			stuck = append(stuck, g)
 			continue
 		}
@@ -434,17 +436,26 @@ func (s *Service) findOrphans(ctx context.Context, walker blob.Walker, held *lea
 
 // orphans returns those of the given blobs that no row names. A second copy of
 // a blob that a row names elsewhere is left alone: space is cheaper than a
-// wrong guess about which copy is good.
+// wrong guess about which copy is good. So is garbage, which has a time of its
+// own to go.
 func (s *Service) orphans(ctx context.Context, blobs []blob.Info) ([]blob.Info, error) {
 	var orphans []blob.Info
 	err := s.cfg.Meta.View(ctx, func(tx meta.Tx) error {
 		orphans = orphans[:0]
 		for _, b := range blobs {
 			_, _, err := tx.Bodies().ByBlob(b.ID)
-			if errors.Is(err, meta.ErrNotFound) {
-				orphans = append(orphans, b)
-			} else if err != nil {
+			if err == nil {
+				continue
+			}
+			if !errors.Is(err, meta.ErrNotFound) {
 				return err
+			}
+			waits, err := tx.Sweeps().IsGarbage(b.ID)
+			if err != nil {
+				return err
+			}
+			if !waits {
+				orphans = append(orphans, b)
 			}
 		}
 		return nil

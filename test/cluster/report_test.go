@@ -16,15 +16,18 @@ import (
 )
 
 // TestReport prints how many small archives a second one, two and three nodes
-// store on this machine, and who used the processors.
+// store on this machine, in one vault and in a vault for each client, how many
+// transactions ran again, and who used the processors.
 func TestReport(t *testing.T) {
 	if !*report {
 		return
 	}
 	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "nodes\tarchives/s\tprocessors: nodes\tPostgreSQL\tstore\tpart of the machine")
-	for n := 1; n <= 3; n++ {
-		t.Run(fmt.Sprint(n), func(t *testing.T) { measure(t, w, n) })
+	fmt.Fprintln(w, "vaults\tnodes\tarchives/s\tretries for each\tprocessors: nodes\tPostgreSQL\tstore\tall")
+	for _, vaults := range []int{1, loops} {
+		for n := 1; n <= 3; n++ {
+			t.Run(fmt.Sprintf("%d vaults, %d nodes", vaults, n), func(t *testing.T) { measure(t, w, n, vaults) })
+		}
 	}
 	if err := w.Flush(); err != nil {
 		t.Error(err)
@@ -37,9 +40,18 @@ const (
 	small = 4 << 10
 )
 
-func measure(t *testing.T, w *tabwriter.Writer, n int) {
+func measure(t *testing.T, w *tabwriter.Writer, n, vaults int) {
 	d := deploy(t, n)
 	l := newLedger(d)
+	names := make([]string, vaults)
+	for i := range names {
+		names[i] = fmt.Sprintf("%s-%d", vault, i)
+		c := l.client()
+		if err := c.CreateVault(t.Context(), names[i]); err != nil {
+			t.Fatal(err)
+		}
+		c.Close()
+	}
 	var stored atomic.Int64
 	var stop atomic.Bool
 	var all sync.WaitGroup
@@ -50,7 +62,7 @@ func measure(t *testing.T, w *tabwriter.Writer, n int) {
 			defer c.Close()
 			p := vaultclient.NewPayload(noise(rand.New(rand.NewPCG(2, uint64(i))), small))
 			for !stop.Load() {
-				if _, err := c.UploadArchive(t.Context(), vault, "small", p); err != nil {
+				if _, err := c.UploadArchive(t.Context(), names[i%vaults], "small", p); err != nil {
 					t.Error(err)
 					return
 				}
@@ -59,15 +71,24 @@ func measure(t *testing.T, w *tabwriter.Writer, n int) {
 		})
 	}
 	pause(t.Context(), time.Second)
-	before, began, first := d.usage(), time.Now(), stored.Load()
+	before, again, began, first := d.usage(), d.retries(), time.Now(), stored.Load()
 	pause(t.Context(), *loadFor)
 	after, took, count := d.usage(), time.Since(began).Seconds(), stored.Load()-first
+	again = d.retries() - again
 	stop.Store(true)
 	all.Wait()
 	part := func(i int) float64 { return (after[i] - before[i]) / took }
-	fmt.Fprintf(w, "%d\t%.0f\t%.2f\t%.2f\t%.2f\t%.2f\n", n, float64(count)/took, part(0), part(1), part(2), part(0)+part(1)+part(2))
-	// What a row and an archive cost.
-	t.Logf("%d archives", stored.Load())
+	fmt.Fprintf(w, "%d\t%d\t%.0f\t%.2f\t%.2f\t%.2f\t%.2f\t%.2f\n",
+		vaults, n, float64(count)/took, again/float64(max(count, 1)), part(0), part(1), part(2), part(0)+part(1)+part(2))
+}
+
+// retries is how many transactions of all nodes ran again.
+func (d *deployment) retries() (sum float64) {
+	for _, n := range d.nodes {
+		again, _ := n.server.Metric(d.Context(), "moraine_rows_retries_total")
+		sum += again
+	}
+	return sum
 }
 
 // usage is processor time in seconds: of the nodes, the database, the store.

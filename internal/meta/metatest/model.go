@@ -470,6 +470,11 @@ func (m modelSweeps) Garbage(limit int) ([]moraine.Garbage, error) {
 		}), nil
 }
 
+func (m modelSweeps) IsGarbage(id moraine.BlobID) (bool, error) {
+	_, waits := m.garbage[id]
+	return waits, nil
+}
+
 func (m modelSweeps) Discard(g moraine.Garbage) error {
 	m.garbage[g.Blob] = g
 	return nil

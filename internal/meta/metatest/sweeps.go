@@ -221,10 +221,14 @@ func testGarbage(t *testing.T, s meta.Store) {
 	}
 	want(t, s, list, garbage(10))
 	want(t, s, list[:2], garbage(2))
+	for n, waits := range map[int]bool{1: true, 101: false, 555: false} {
+		want(t, s, waits, func(tx meta.Tx) (bool, error) { return tx.Sweeps().IsGarbage(blob(n)) })
+	}
 	update(t, s, func(tx meta.Tx) error {
 		return tx.Sweeps().DropGarbage([]moraine.BlobID{blob(1), blob(3), blob(100), blob(555)})
 	})
 	want(t, s, []moraine.Garbage{list[0], list[2], list[4]}, garbage(10))
+	want(t, s, false, func(tx meta.Tx) (bool, error) { return tx.Sweeps().IsGarbage(blob(1)) })
 	want(t, s, []moraine.Extent{extent(0, 7, 100)}, extents(body(9), 0, 10))
 }
 

@@ -218,3 +218,59 @@ func query(ctx context.Context, s *Store, text string) (list [][]any, err error)
 	})
 	return list, err
 }
+
+// Poll is a query that servers ask again and again, with arguments.
+type Poll struct {
+	Name, query, args string
+	Rows              int  // that it may return, or pass over
+	All               bool // it counts everything of its kind
+}
+
+// Polls lists them. Instants are those of a look in 2027.
+func Polls() []Poll {
+	const now = "1800000000000"
+	return []Poll{
+		{Name: "time of the store", query: timeGet},
+		{Name: "lease", query: leaseGet, args: "'sweep'"},
+		{Name: "next job", query: jobNextDue},
+		{Name: "jobs to run", query: jobClaim, args: "'me', 1800000010000, " + now + ", 8", Rows: 100}, // that others run
+		{Name: "expired jobs", query: sweepExpiredJobs, args: now + ", " + now + ", 100"},
+		{Name: "next message", query: messageNextDue},
+		{Name: "messages to send", query: messageClaim, args: "'me', 1800000010000, " + now + ", 64"},
+		{Name: "idle uploads", query: sweepIdleUploads, args: now + ", 500"},
+		{Name: "ended uploads", query: sweepEndedUploads, args: now + ", 500"},
+		{Name: "inventories that are due", query: sweepDueInventories, args: now + ", 1"},
+		{Name: "locks that are over", query: lockOver, args: now + ", 500"},
+		{Name: "dead vaults", query: buryVaults, args: "500"},
+		{Name: "condemned bodies", query: releaseBodies, args: "500"},
+		{Name: "garbage", query: garbageList, args: "500", Rows: 500},
+		{Name: "pass of scrub", query: scrubGet},
+		{Name: "faulty extents", query: extentFaulty, args: `'\x00000000000000000000000000000000', 100`},
+		{Name: "next extents for scrub", query: extentBlobs, args: `'\x80000000000000000000000000000000', 100`, Rows: 100},
+		{Name: "metrics: jobs", query: jobCount, All: true},
+		{Name: "metrics: uploads", query: uploadCountOpen, All: true},
+		{Name: "metrics: messages", query: messageCount, All: true},
+	}
+}
+
+// Explain runs a query with a plan for any arguments, tells how, and undoes it.
+func Explain(s *Store, p Poll) (lines []string, err error) {
+	ses := s.writer.ses
+	args := ""
+	if p.args != "" {
+		args = "(" + p.args + ")"
+	}
+	err = ses.conn.Raw(func(c any) error {
+		all, err := c.(*stdlib.Conn).Conn().PgConn().Exec(context.Background(),
+			"BEGIN; SET LOCAL plan_cache_mode = force_generic_plan; PREPARE polled AS "+ses.words.Replace(p.query)+
+				"; EXPLAIN (ANALYZE, BUFFERS) EXECUTE polled"+args+"; DEALLOCATE polled; ROLLBACK").ReadAll()
+		if err != nil {
+			return err
+		}
+		for _, row := range all[3].Rows {
+			lines = append(lines, string(row[0]))
+		}
+		return nil
+	})
+	return lines, err
+}

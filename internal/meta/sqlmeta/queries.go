@@ -16,7 +16,7 @@ var queries = [...]string{
 	jobGet, jobSave, jobList, jobClaim, jobHasten, jobHold, jobNextDue, jobCount,
 
 	sweepIdleUploads, sweepEndedUploads, sweepExpiredJobs, sweepDropJob,
-	releaseBodies, releaseExtents, releaseForget, releaseOne, garbageList, garbageDrop,
+	releaseBodies, releaseExtents, releaseForget, releaseOne, garbageList, garbageOf, garbageDrop,
 	buryVaults, buryJobs, buryUploads, buryArchives, buryForget,
 	sweepDueInventories,
 

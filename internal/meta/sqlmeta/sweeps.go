@@ -35,6 +35,7 @@ ORDER BY since_ms, body_id LIMIT $1`
 	releaseForget = `DELETE FROM condemned WHERE body_id = $1`
 
 	garbageList = `SELECT blob_id, ref, size, since_ms FROM garbage ORDER BY since_ms, blob_id LIMIT $1`
+	garbageOf   = `SELECT count(*) FROM garbage WHERE blob_id = $1`
 	garbageDrop = `DELETE FROM garbage WHERE blob_id = $1`
 
 	buryVaults = `SELECT vault_id FROM dead_vaults ORDER BY vault_id LIMIT $1`
@@ -124,6 +125,11 @@ func (s sweeps) Garbage(limit int) ([]moraine.Garbage, error) {
 	return many(s.t, func(row scanner, g *moraine.Garbage) error {
 		return row.Scan((*blobID)(&g.Blob), (*string)(&g.Ref), &g.Size, (*instant)(&g.Since))
 	}, garbageList, bound(limit))
+}
+
+func (s sweeps) IsGarbage(id moraine.BlobID) (bool, error) {
+	n, err := one(s.t, number, garbageOf, id[:])
+	return n > 0, err
 }
 
 func (s sweeps) Discard(g moraine.Garbage) error { return bodies{s.t}.discard(g, g.Since) }
