@@ -143,7 +143,7 @@ func TestSweep(t *testing.T) {
 	cfg.Grace = time.Nanosecond // that is, all that the store's clock calls past
 	eager := open(t, cfg)
 	defer eager.Close()
-	deadline := time.Now().Add(30 * time.Second)
+	deadline := time.Now().Add(3 * time.Minute)
 	for len(left()) > 0 && time.Now().Before(deadline) {
 		walk(eager)
 	}

@@ -90,7 +90,9 @@ func newGateway(t testing.TB) s3.Config {
 		AccessKeyID: "AKID", SecretAccessKey: "secret", RetryDelay: time.Millisecond,
 	}
 	client := rawClient(cfg)
-	for deadline := time.Now().Add(30 * time.Second); ; {
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for deadline := time.Now().Add(3 * time.Minute); ; <-tick.C {
 		_, err := client.CreateBucket(t.Context(), &awss3.CreateBucketInput{Bucket: aws.String(bucketName)})
 		if err == nil {
 			return cfg
