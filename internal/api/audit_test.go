@@ -189,7 +189,9 @@ func TestAuditOperations(t *testing.T) {
 	at = v + "jobs/" + both("InitiateJob", "POST", v+"jobs", `{"Type":"inventory-retrieval"}`).Header.Get("x-amz-job-id")
 	both("DescribeJob", "GET", at, "")
 	both("ListJobs", "GET", v+"jobs", "")
-	for deadline := time.Now().Add(30 * time.Second); ; {
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for deadline := time.Now().Add(3 * time.Minute); ; <-tick.C {
 		if _, text := h.do("GET", at, "", nil); strings.Contains(text, `"Completed":true`) {
 			break
 		} else if time.Now().After(deadline) {

@@ -20,6 +20,9 @@ import (
 	"moraine/internal/cli"
 )
 
+// waitMax is how long a script waits for what must come, on a busy machine.
+const waitMax = 3 * time.Minute
+
 func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){"moraine": func() {
 		ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
@@ -65,7 +68,7 @@ func free(ts *testscript.TestScript, _ bool, names []string) {
 }
 
 func ready(ts *testscript.TestScript, _ bool, args []string) {
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), waitMax)
 	defer cancel()
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
@@ -100,8 +103,10 @@ func mode(ts *testscript.TestScript, _ bool, args []string) {
 
 // counted waits until moraine mirror status has nothing to object to.
 func counted(ts *testscript.TestScript, _ bool, args []string) {
-	deadline := time.Now().Add(time.Minute)
-	for ts.Exec("moraine", "mirror", "status", "--data", args[0], "--admin-listen", args[1]) != nil {
+	tick := time.NewTicker(100 * time.Millisecond)
+	defer tick.Stop()
+	deadline := time.Now().Add(waitMax)
+	for ; ts.Exec("moraine", "mirror", "status", "--data", args[0], "--admin-listen", args[1]) != nil; <-tick.C {
 		if time.Now().After(deadline) {
 			ts.Fatalf("the copies are not whole")
 		}

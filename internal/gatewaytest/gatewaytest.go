@@ -30,7 +30,7 @@ const (
 
 const (
 	module   = "github.com/versity/versitygw"
-	readyMax = 30 * time.Second
+	readyMax = 2 * time.Minute
 )
 
 // Build returns the path of the program, which is built once for each version.

@@ -124,7 +124,9 @@ func (h *house) pass(s *scrub.Service) moraine.ScrubState {
 	ended := make(chan error)
 	go func() { ended <- s.Run(ctx) }()
 	var state moraine.ScrubState
-	for deadline := time.Now().Add(30 * time.Second); ; {
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for deadline := time.Now().Add(3 * time.Minute); ; <-tick.C {
 		if state = h.state(s); state.Started.IsZero() && state.Finished.After(before.Finished) {
 			break
 		}

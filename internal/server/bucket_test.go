@@ -186,7 +186,10 @@ func TestColdBucket(t *testing.T) {
 			for id, body := range w.archives {
 				before := len(cold.Requests())
 				job := w.retrieve(id, "Bulk", http.StatusAccepted, "")
-				for deadline := time.Now().Add(waitMax); len(cold.Requests()) == before && time.Now().Before(deadline); {
+				for range patiently {
+					if len(cold.Requests()) > before {
+						break
+					}
 				}
 				if asked := cold.Requests()[before:]; len(asked) != 1 || asked[0].Tier != "Bulk" || asked[0].Days != 2 {
 					t.Fatalf("asked for %v, want one restoration", asked)

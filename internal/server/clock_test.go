@@ -170,7 +170,7 @@ func (m *machine) retrieve(archivePath, tier string) string {
 // finished waits for the end of a job and returns its path.
 func (m *machine) finished(path string) string {
 	m.t.Helper()
-	for deadline := time.Now().Add(waitMax); time.Now().Before(deadline); {
+	for range patiently {
 		if _, body := m.want(http.MethodGet, path, "", nil, http.StatusOK, "StatusCode"); strings.Contains(body, `"Succeeded"`) {
 			return path
 		}
@@ -211,9 +211,10 @@ func (m *machine) confirm(name time.Time) error {
 // clockEvents are the phases in the audit log, which is written within a second.
 func (m *machine) clockEvents(n int) string {
 	m.t.Helper()
-	for deadline := time.Now().Add(waitMax); ; {
+	var phases []string
+	for range patiently {
 		_, records := trail(m.t, m.cfg.Data)
-		var phases []string
+		phases = nil
 		for _, r := range records {
 			if r.EventName == "ClockJump" {
 				if r.EventType != "AwsServiceEvent" || r.UserIdentity.Type != "AWSService" {
@@ -222,10 +223,11 @@ func (m *machine) clockEvents(n int) string {
 				phases = append(phases, fmt.Sprint(r.AdditionalEventData["phase"]))
 			}
 		}
-		if len(phases) >= n || time.Now().After(deadline) {
-			return strings.Join(phases, " ")
+		if len(phases) >= n {
+			break
 		}
 	}
+	return strings.Join(phases, " ")
 }
 
 func (m *machine) get(path string) string {

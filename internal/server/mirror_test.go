@@ -12,7 +12,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"moraine"
 	"moraine/internal/adminapi"
@@ -117,7 +116,7 @@ func (w *twins) mirror() adminapi.Mirror {
 func (w *twins) wantWhole() {
 	w.t.Helper()
 	var m adminapi.Mirror
-	for deadline := time.Now().Add(waitMax); time.Now().Before(deadline); {
+	for range patiently {
 		m = w.mirror()
 		missing := m.Lost
 		for _, p := range m.Places {

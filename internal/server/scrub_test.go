@@ -56,7 +56,7 @@ func (m *machine) scrubbed(n int) adminapi.ScrubReply {
 	m.t.Helper()
 	var r adminapi.ScrubReply
 	var err error
-	for deadline := time.Now().Add(waitMax); time.Now().Before(deadline); {
+	for range patiently {
 		if r, err = server.ScrubStatus(m.t.Context(), m.operator(), m.options()); err != nil {
 			m.t.Fatal(err)
 		}
@@ -87,7 +87,7 @@ func (m *machine) failed() []adminapi.FailedItem {
 // ended waits for a job to end in a state and returns its description.
 func (m *machine) ended(path, state string) string {
 	m.t.Helper()
-	for deadline := time.Now().Add(waitMax); time.Now().Before(deadline); {
+	for range patiently {
 		if _, body := m.want(http.MethodGet, path, "", nil, http.StatusOK, "StatusCode"); !strings.Contains(body, `"InProgress"`) {
 			if !strings.Contains(body, `"`+state+`"`) {
 				m.t.Fatalf("%s ends as %s", path, body)
@@ -102,7 +102,7 @@ func (m *machine) ended(path, state string) string {
 // events waits for n service events of a name and returns their details.
 func (m *machine) events(name string, n int) (found []map[string]any) {
 	m.t.Helper()
-	for deadline := time.Now().Add(waitMax); ; {
+	for range patiently {
 		found = nil
 		_, records := trail(m.t, m.cfg.Data)
 		for _, r := range records {
@@ -110,10 +110,11 @@ func (m *machine) events(name string, n int) (found []map[string]any) {
 				found = append(found, r.AdditionalEventData)
 			}
 		}
-		if len(found) >= n || time.Now().After(deadline) {
-			return found
+		if len(found) >= n {
+			break
 		}
 	}
+	return found
 }
 
 // TestQuarantine damages an archive: it is found, served to nobody, kept when
@@ -190,7 +191,7 @@ func TestQuarantine(t *testing.T) {
 	discard("is not deleted, or a job still names it") // the job of before
 	m.pass(25 * time.Hour)                             // the job has expired, and a sweep after a start forgets it
 	var last error
-	for deadline := time.Now().Add(waitMax); time.Now().Before(deadline); {
+	for range patiently {
 		m.restart()
 		m.want(http.MethodGet, "/-/vaults/v/jobs", "", nil, http.StatusOK, `"JobList":[]`)
 		if list := m.failed(); len(list) != 1 || !list[0].Deleted {
@@ -311,10 +312,13 @@ func TestCompactVerbs(t *testing.T) {
 	}
 	var r adminapi.CompactReply
 	var err error
-	for deadline := time.Now().Add(waitMax); r.Finished.IsZero(); {
-		if r, err = server.CompactStatus(t.Context(), m.operator(), m.options()); err != nil || time.Now().After(deadline) {
-			t.Fatalf("no pass ends: %+v, %v", r, err)
+	for range patiently {
+		if r, err = server.CompactStatus(t.Context(), m.operator(), m.options()); err != nil || !r.Finished.IsZero() {
+			break
 		}
+	}
+	if err != nil || r.Finished.IsZero() {
+		t.Fatalf("no pass ends: %+v, %v", r, err)
 	}
 	if text := m.get("/metrics"); !strings.Contains(text, "moraine_compact_moved_blobs_total") || !strings.Contains(text, "moraine_compact_resting 0") {
 		t.Error("the metrics of compaction are missing")
@@ -322,14 +326,20 @@ func TestCompactVerbs(t *testing.T) {
 	// The pack is sealed now, and the space of what was deleted is given back by
 	// some sweep.
 	moved := int64(0)
-	for deadline := time.Now().Add(waitMax); moved == 0; {
+	for range patiently {
 		m.restart()
 		m.stop(t)
-		if r, err = server.StartCompact(t.Context(), m.operator(), m.options()); err != nil || time.Now().After(deadline) {
-			t.Fatalf("nothing is moved: %+v, %v", r, err)
+		if r, err = server.StartCompact(t.Context(), m.operator(), m.options()); err != nil {
+			break
 		}
 		moved = r.Pass.Moved
 		m.boot()
+		if moved > 0 {
+			break
+		}
+	}
+	if err != nil || moved == 0 {
+		t.Fatalf("nothing is moved: %+v, %v", r, err)
 	}
 	// A sweep that was cut short leaves one that is deleted to be moved, too.
 	if r.Bytes != moved*int64(len(archive)) {

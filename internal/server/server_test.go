@@ -46,7 +46,26 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-const waitMax = 30 * time.Second
+// How long a test waits for what must come, on a machine that is busy with much
+// else, and how often it asks.
+const (
+	waitMax = 3 * time.Minute
+	asking  = 10 * time.Millisecond
+)
+
+// patiently yields at once, and again and again until waitMax has passed.
+func patiently(yield func() bool) {
+	tick := time.NewTicker(asking)
+	defer tick.Stop()
+	deadline := time.After(waitMax)
+	for yield() {
+		select {
+		case <-tick.C:
+		case <-deadline:
+			return
+		}
+	}
+}
 
 // settings returns those of a server on free loopback ports.
 func settings(t testing.TB, dir string) config.Config {
@@ -459,20 +478,15 @@ func TestDrainFinishesRequests(t *testing.T) {
 // its text.
 func (r *running) eventually(t testing.TB, path string, status int) string {
 	t.Helper()
-	tick := time.NewTicker(10 * time.Millisecond)
-	defer tick.Stop()
-	deadline := time.After(waitMax)
-	for {
-		got, text := fetch(t, r.admin+path)
-		if got == status {
+	var got int
+	var text string
+	for range patiently {
+		if got, text = fetch(t, r.admin+path); got == status {
 			return text
 		}
-		select {
-		case <-tick.C:
-		case <-deadline:
-			t.Fatalf("GET %s goes on answering %d: %s", path, got, text)
-		}
 	}
+	t.Fatalf("GET %s goes on answering %d: %s", path, got, text)
+	return ""
 }
 
 func fetch(t testing.TB, url string) (status int, text string) {

@@ -95,7 +95,7 @@ func (g *guinea) retrieve(id, tier string, status int, text string) string {
 // ended waits until a job is no longer in progress and returns its state.
 func (g *guinea) ended(path string) string {
 	g.t.Helper()
-	for deadline := time.Now().Add(waitMax); time.Now().Before(deadline); {
+	for range patiently {
 		_, body := g.want(http.MethodGet, path, nil, nil, http.StatusOK, "StatusCode")
 		var j struct{ StatusCode string }
 		if err := json.Unmarshal([]byte(body), &j); err != nil {

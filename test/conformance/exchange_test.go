@@ -17,8 +17,8 @@ import (
 
 const (
 	day      = 24 * time.Hour
-	replyMax = 60 * time.Second // one exchange on loopback
-	untilMax = 30 * time.Second // one @until
+	replyMax = 3 * time.Minute // one exchange on loopback
+	untilMax = 3 * time.Minute // one @until
 )
 
 // runner plays the exchanges of one transcript against one server.

@@ -57,10 +57,10 @@ same "a user may ask who it is" "$(as "$work/bob" sts get-caller-identity | fiel
 refused "(AccessDenied) when calling the CreateAccessKey operation: User: $arn:user/ops/cli-bob is not authorized to perform: iam:CreateAccessKey on resource: $arn:user/ops/cli-bob because no identity-based policy allows the iam:CreateAccessKey action" \
 	as "$work/bob" iam create-access-key
 
-glacier create-vault --account-id - --vault-name cli-iam >/dev/null
-vault=arn:aws:glacier:$AWS_DEFAULT_REGION:$ACCOUNT:vaults/cli-iam
+glacier create-vault --account-id - --vault-name iam-vault >/dev/null
+vault=arn:aws:glacier:$AWS_DEFAULT_REGION:$ACCOUNT:vaults/iam-vault
 denied="(AccessDeniedException) when calling the DescribeVault operation: User: $arn:user/ops/cli-bob is not authorized to perform: glacier:DescribeVault on resource: $vault because no identity-based policy allows the glacier:DescribeVault action"
-refused "$denied" as "$work/bob" glacier describe-vault --account-id - --vault-name cli-iam
+refused "$denied" as "$work/bob" glacier describe-vault --account-id - --vault-name iam-vault
 for wrong in '{' '{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"glacier:*","Resource":"*","Resources":"*"}]}'; do
 	refused "(MalformedPolicyDocument) when calling the PutUserPolicy operation: Syntax errors in policy." \
 		iam put-user-policy --user-name cli-bob --policy-name look --policy-document "$wrong"
@@ -70,16 +70,16 @@ refused "Policy document should not specify a principal." iam put-user-policy --
 iam put-user-policy --user-name cli-bob --policy-name look --policy-document "$(document glacier:DescribeVault "$vault")"
 same "put-user-policy" "$(iam get-user-policy --user-name cli-bob --policy-name look | field PolicyDocument.Statement.0.Resource)" "$vault"
 same "list-user-policies" "$(iam list-user-policies --user-name cli-bob | field PolicyNames)" "['look']"
-same "the policy is in force" "$(as "$work/bob" glacier describe-vault --account-id - --vault-name cli-iam | field VaultARN)" "$vault"
+same "the policy is in force" "$(as "$work/bob" glacier describe-vault --account-id - --vault-name iam-vault | field VaultARN)" "$vault"
 iam update-access-key --user-name cli-bob --access-key-id "$(field AccessKey.AccessKeyId <"$work/bob")" --status Inactive
-refused "(UnrecognizedClientException)" as "$work/bob" glacier describe-vault --account-id - --vault-name cli-iam
-same "the other key still works" "$(as "$work/second" glacier describe-vault --account-id - --vault-name cli-iam | field VaultARN)" "$vault"
+refused "(UnrecognizedClientException)" as "$work/bob" glacier describe-vault --account-id - --vault-name iam-vault
+same "the other key still works" "$(as "$work/second" glacier describe-vault --account-id - --vault-name iam-vault | field VaultARN)" "$vault"
 same "get-access-key-last-used" "$(iam get-access-key-last-used --access-key-id "$(field AccessKey.AccessKeyId <"$work/second")" | field AccessKeyLastUsed.ServiceName)" glacier
 refused "(NoSuchEntity) when calling the DeleteAccessKey operation: The Access Key with id AKIAAAAAAAAAAAAAAAAA cannot be found" \
 	iam delete-access-key --user-name cli-bob --access-key-id AKIAAAAAAAAAAAAAAAAA
 iam update-user --user-name cli-bob --new-user-name cli-rob --new-path /dev/
-same "update-user keeps keys and policies" "$(as "$work/second" sts get-caller-identity | field Arn) $(as "$work/second" glacier describe-vault --account-id - --vault-name cli-iam | field VaultName)" \
-	"$arn:user/dev/cli-rob cli-iam"
+same "update-user keeps keys and policies" "$(as "$work/second" sts get-caller-identity | field Arn) $(as "$work/second" glacier describe-vault --account-id - --vault-name iam-vault | field VaultName)" \
+	"$arn:user/dev/cli-rob iam-vault"
 
 policy=$(iam create-policy --policy-name cli-policy --policy-document "$(document 'glacier:List*' '*')" | field Policy.Arn)
 same "create-policy" "$policy" "$arn:policy/cli-policy"
@@ -90,7 +90,7 @@ refused "(NoSuchEntity) when calling the AttachUserPolicy operation: Policy $arn
 refused "(NoSuchEntity) when calling the GetPolicy operation: Policy $arn:policy/none was not found." iam get-policy --policy-arn "$arn:policy/none"
 iam attach-user-policy --user-name cli-rob --policy-arn "$policy"
 same "list-attached-user-policies" "$(iam list-attached-user-policies --user-name cli-rob | field AttachedPolicies.0.PolicyName)" cli-policy
-same "an attached policy is in force" "$(as "$work/second" glacier list-vaults --account-id - | python3 -c 'import json, sys; print("cli-iam" in [v["VaultName"] for v in json.load(sys.stdin)["VaultList"]])')" True
+same "an attached policy is in force" "$(as "$work/second" glacier list-vaults --account-id - | python3 -c 'import json, sys; print("iam-vault" in [v["VaultName"] for v in json.load(sys.stdin)["VaultList"]])')" True
 for i in 2 3 4 5; do
 	same "create-policy-version" "$(iam create-policy-version --policy-arn "$policy" --policy-document "$(document "glacier:List$i*" '*')" | field PolicyVersion.VersionId)" v$i
 done
@@ -136,5 +136,5 @@ for i in 2 3 4 5; do
 	iam delete-policy-version --policy-arn "$policy" --version-id v$i
 done
 iam delete-policy --policy-arn "$policy"
-glacier delete-vault --account-id - --vault-name cli-iam
+glacier delete-vault --account-id - --vault-name iam-vault
 echo "iam.sh: $checked checks passed"

@@ -182,4 +182,4 @@ func ownServer(t *testing.T, flags ...string) *moraineproc.Server {
 }
 
 // ownStopMax is how long a server of one test may take to drain.
-const ownStopMax = 30 * time.Second
+const ownStopMax = 3 * time.Minute

@@ -21,7 +21,7 @@ import (
 	"moraine/test/internal/treehash"
 )
 
-const jobMax = 30 * time.Second
+const jobMax = 3 * time.Minute
 
 // sdk returns the unmodified SDK client, pointed at the current server.
 func sdk(t *testing.T) *glacier.Client {

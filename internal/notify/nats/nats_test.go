@@ -28,7 +28,7 @@ func start(t *testing.T) *server.Server {
 		s.Shutdown()
 		s.WaitForShutdown()
 	})
-	if !s.ReadyForConnections(10 * time.Second) {
+	if !s.ReadyForConnections(2 * time.Minute) {
 		t.Fatal("the NATS server does not start")
 	}
 	return s
