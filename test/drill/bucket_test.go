@@ -18,8 +18,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/jackc/pgx/v5"
 
-	"moraine/internal/pgtest"
 	gateway "moraine/internal/gatewaytest"
+	"moraine/internal/pgtest"
 	"moraine/test/internal/moraineproc"
 )
 
