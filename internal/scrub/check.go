@@ -83,6 +83,14 @@ func (s *Service) check(ctx context.Context, e moraine.Extent, buf []byte, keep 
 		}
 		v.copies = append(v.copies, c.Place+": "+c.Err.Error())
 	}
+	if good == 0 && len(copies) > 1 {
+		// What one copy lacks another may have. Nobody else will try: what is
+		// quarantined is not read.
+		if err := s.mend(ctx, info, &v); err != nil || v.repaired {
+			v.judged = v.repaired
+			return v, err
+		}
+	}
 	switch {
 	case good == len(copies):
 		v.judged = true
