@@ -2,9 +2,15 @@ package blob
 
 import (
 	"context"
+	"errors"
 
 	"moraine"
 )
+
+// ErrUnreadable is in the chain of an error of kind Unavailable that says that the
+// medium does not give the bytes of this place. If it gives those of others, they
+// are as good as damaged.
+var ErrUnreadable = errors.New("the medium does not give the bytes")
 
 // Checker is a store that can prove blobs by what it keeps beside their bytes.
 // It needs no keys where the bytes are encrypted.

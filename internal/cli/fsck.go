@@ -33,7 +33,8 @@ the packs hold the blob elsewhere. Nothing else is changed.
 
 With storage.mirror both copies are checked. A copy that is missing or damaged is
 reported; the bytes are there as long as one is whole, and a running server makes
-the other anew.
+the other anew. The damaged copy that it replaced is kept for a day, for those who
+read it; it is counted and is no damage.
 
 Exit status: 0 all is well, 1 something is lost or damaged, 2 the check could
 not be finished.`),
@@ -74,6 +75,9 @@ not be finished.`),
 		if res.Mirrored {
 			fmt.Fprintf(e.stdout, "copies missing: %d\ncopies damaged: %d\ncopies surplus: %d (%d bytes)\n",
 				res.CopiesMissing, res.CopiesDamaged, res.Surplus, res.SurplusBytes)
+		}
+		if res.Superseded > 0 {
+			fmt.Fprintf(e.stdout, "copies damaged and replaced: %d\n", res.Superseded)
 		}
 		if res.Missing+res.Damaged+res.Incomplete == 0 && res.Places+res.CopiesDamaged > 0 {
 			return &exit{exitFailed, errors.New("something is damaged, see above, but nothing is lost: it belongs to no archive, or there is a good copy")}

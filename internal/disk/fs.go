@@ -131,6 +131,12 @@ func IsFull(err error) bool {
 	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)
 }
 
+// IsUnreadable reports whether err says that the medium, or the file system by its
+// own checksums, does not give the bytes of this place.
+func IsUnreadable(err error) bool {
+	return errors.Is(err, syscall.EIO) || errors.Is(err, syscall.EBADMSG)
+}
+
 // MkdirAll makes a directory and its missing parents, all of them durable. It
 // syncs the parent even of a directory that exists, since whoever made it may
 // have crashed before doing so.

@@ -21,11 +21,17 @@ type Transfers struct {
 // slot is one transfer.
 type slot struct {
 	p     []byte // keeps the memory alive
+	file  finisher
+	off   int64
 	write bool
 	done  bool
 	n     int
 	err   error
 }
+
+// finisher is a file that can do in another way what is left of a transfer that has
+// ended.
+type finisher interface{ finish(s *slot) }
 
 // Transferer is a File whose transfers can be started. The methods are for
 // Transfers, which see.
@@ -100,6 +106,7 @@ func (t *Transfers) Next() ([]byte, error) {
 	t.taken++
 	ended := *s
 	*s = slot{}
+	ended.file.finish(&ended)
 	switch {
 	case ended.err != nil:
 		return ended.p, ended.err

@@ -149,7 +149,7 @@ func (f *osFile) start(t *Transfers, d *directFile, opcode uint16, p []byte, off
 		return false, nil
 	}
 	number := t.started % len(t.slots)
-	s := slot{p: p, write: opcode == opWrite}
+	s := slot{p: p, file: f, off: off, write: opcode == opWrite}
 	if t.kernel.context == 0 {
 		s.n, s.err = transfer(direct, opcode, p, off)
 		s.done = true
@@ -172,6 +172,31 @@ func (f *osFile) start(t *Transfers, d *directFile, opcode uint16, p []byte, off
 		t.slots[number] = slot{}
 		return false, f.pathError("io_submit", err)
 	}
+}
+
+// finish does the rest of a transfer through the page cache. The kernel may move
+// less than was asked for, and says what that means only when it is asked for the
+// rest: the file ends there, or the disk is full, or broken, or nothing of the kind.
+// And a file system that wants a coarser alignment than ours may refuse a transfer
+// when it ends, and not when it is started.
+func (f *osFile) finish(s *slot) {
+	if errors.Is(s.err, unix.EINVAL) {
+		d := &f.directRead
+		if s.write {
+			d = &f.directWrite
+		}
+		d.off.Store(true)
+		s.n, s.err = 0, nil
+	}
+	if s.err != nil || s.n == len(s.p) {
+		return
+	}
+	opcode := uint16(opRead)
+	if s.write {
+		opcode = opWrite
+	}
+	n, err := transfer(f.File, opcode, s.p[s.n:], s.off+int64(s.n))
+	s.n, s.err = s.n+n, err
 }
 
 // transfer does a transfer at once.

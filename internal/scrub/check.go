@@ -3,6 +3,7 @@ package scrub
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"time"
 
@@ -18,6 +19,7 @@ type verdict struct {
 	ref      moraine.BlobRef
 	at       time.Time
 	judged   bool     // else the store could not say
+	unread   string   // why no copy can be read, if the media are to blame
 	fault    string   // "" for none that remains
 	copies   []string // that failed, each with the reason
 	repaired bool
@@ -67,7 +69,7 @@ func (s *Service) check(ctx context.Context, e moraine.Extent, buf []byte, keep 
 	if err != nil {
 		return v, err
 	}
-	good, unknown := 0, 0
+	good, unknown, unread := 0, 0, 0
 	for _, c := range copies {
 		switch {
 		case c.Err == nil:
@@ -75,8 +77,19 @@ func (s *Service) check(ctx context.Context, e moraine.Extent, buf []byte, keep 
 			continue
 		case !moraine.IsKind(c.Err, moraine.Corrupt) && !moraine.IsKind(c.Err, moraine.NotFound):
 			unknown++
+			if errors.Is(c.Err, blob.ErrUnreadable) {
+				unread++
+			}
 		}
 		v.copies = append(v.copies, c.Place+": "+c.Err.Error())
+	}
+	if good == 0 && len(copies) > 1 {
+		// What one copy lacks another may have. Nobody else will try: what is
+		// quarantined is not read.
+		if err := s.mend(ctx, info, &v); err != nil || v.repaired {
+			v.judged = v.repaired
+			return v, err
+		}
 	}
 	switch {
 	case good == len(copies):
@@ -85,6 +98,9 @@ func (s *Service) check(ctx context.Context, e moraine.Extent, buf []byte, keep 
 		return v, err
 	case good == 0 && unknown > 0:
 		s.cfg.Log.WarnContext(ctx, "blob could not be checked", "blob", e.Blob.String(), "copies", strings.Join(v.copies, "; "))
+		if unread == unknown {
+			v.unread = strings.Join(v.copies, "; ")
+		}
 		return v, nil
 	case good == 0:
 		v.judged, v.fault = true, strings.Join(v.copies, "; ")
@@ -92,6 +108,20 @@ func (s *Service) check(ctx context.Context, e moraine.Extent, buf []byte, keep 
 	}
 	v.judged = true
 	return v, s.mend(ctx, info, &v)
+}
+
+// judgeUnread takes what cannot be read for damaged, if others of the same time
+// could be read: else it is the store that is away, and not these bytes. A bad
+// sector says so in no other way, and who has a backup wants to know.
+func judgeUnread(verdicts []verdict) {
+	if !slices.ContainsFunc(verdicts, func(v verdict) bool { return v.judged && v.fault == "" }) {
+		return
+	}
+	for n := range verdicts {
+		if v := &verdicts[n]; v.unread != "" {
+			v.judged, v.fault = true, v.unread
+		}
+	}
 }
 
 // copies checks a blob by the power of its store, or by reading it as anybody

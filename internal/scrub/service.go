@@ -327,6 +327,7 @@ func (s *Service) batch(ctx context.Context, buf []byte, held *lease.Held) (done
 		}
 		verdicts = append(verdicts, v)
 	}
+	judgeUnread(verdicts)
 	// What was found and how far the pass has come are durable together. A
 	// crash before loses both, and the batch is read again. So does a process
 	// that has lost the lease: another goes on from the same place.

@@ -198,6 +198,43 @@ func TestPass(t *testing.T) {
 	}
 }
 
+// TestUnreadable has places that the medium does not give. They are damaged as far
+// as anybody can tell, unless nothing else can be read either, and whole again when
+// they can be read.
+func TestUnreadable(t *testing.T) {
+	t.Parallel()
+	bad := moraine.Wrap(blob.ErrUnreadable, moraine.Unavailable, "storage failed")
+	for name, tt := range map[string]struct {
+		bad  map[int]error
+		want int
+	}{
+		"one of three":     {map[int]error{1: bad}, 1},
+		"two of three":     {map[int]error{0: bad, 2: bad}, 2},
+		"all":              {map[int]error{0: bad, 1: bad, 2: bad}, 0},
+		"not the medium":   {map[int]error{1: moraine.Errorf(moraine.Unavailable, "asleep")}, 0},
+		"others are worse": {map[int]error{0: bad, 1: corrupt("a leaf"), 2: bad}, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			h := newHouse(t, 3)
+			for n, err := range tt.bad {
+				h.store.bad[h.blobs[n].Blob] = err
+			}
+			s := h.service(nil)
+			state := h.pass(s)
+			if got := h.faulty(); len(got) != tt.want || state.Last.Faulty != int64(tt.want) {
+				t.Errorf("%d pieces with a fault, %+v; want %d", len(got), state.Last, tt.want)
+			}
+			clear(h.store.bad)
+			h.now = h.now.Add(2 * time.Hour)
+			h.pass(s)
+			if got := h.faulty(); len(got) != 0 {
+				t.Errorf("%d pieces have a fault when all can be read", len(got))
+			}
+		})
+	}
+}
+
 // TestRestart stops a pass in the middle: the next process goes on after the
 // last batch that was kept.
 func TestRestart(t *testing.T) {

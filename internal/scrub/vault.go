@@ -79,6 +79,7 @@ func (s *Service) checkBody(ctx context.Context, b moraine.BodyID, buf []byte) (
 			verdicts = append(verdicts, v)
 			from = e.First + e.Size
 		}
+		judgeUnread(verdicts)
 		if err := s.keep(ctx, verdicts, nil, nil); err != nil {
 			return total, err
 		}

@@ -57,10 +57,12 @@ type FsckResult struct {
 	Mirrored                     bool
 	CopiesMissing, CopiesDamaged int64 // of pieces that have another
 	Surplus, SurplusBytes        int64 // whole copies of blobs that rows name elsewhere
+	Superseded                   int64 // damaged copies of blobs that rows name elsewhere
 }
 
 // Clean reports whether nothing is lost. Orphans are no damage, for a crash
-// leaves them, unless there is nothing else: then rows were lost.
+// leaves them, unless there is nothing else: then rows were lost. Nor is a damaged
+// copy that another has replaced.
 func (r *FsckResult) Clean() bool {
 	return r.Missing == 0 && r.Damaged == 0 && r.Places == 0 && r.Incomplete == 0 && r.CopiesDamaged == 0 && !r.RowsLost()
 }
@@ -236,16 +238,11 @@ type found struct {
 func (c *check) walkPacks(ctx context.Context) error {
 	batch := make([]found, 0, walkBatch)
 	buf := make([]byte, treehash.LeafSize)
-	damaged := func(damage error) {
-		c.res.Places++
-		c.say("damaged place: %v", damage)
-	}
 	err := c.copies.Walk(ctx, func(info blob.Info) error {
 		root, err := c.whole(ctx, info, buf)
 		cold := errors.Is(err, blob.ErrCold)
 		if err != nil && !cold && ctx.Err() == nil {
-			damaged(err) // a sector that cannot be read is no reason to stop
-			return nil
+			return c.damagedCopy(ctx, info, err) // a sector that cannot be read is no reason to stop
 		}
 		if ctx.Err() != nil {
 			return ctx.Err()
@@ -260,8 +257,7 @@ func (c *check) walkPacks(ctx context.Context) error {
 			f, err = c.decrypted(ctx, f)
 		}
 		if moraine.IsKind(err, moraine.Corrupt) {
-			damaged(err)
-			return nil
+			return c.damagedCopy(ctx, info, err)
 		}
 		if err != nil {
 			return err
@@ -273,11 +269,41 @@ func (c *check) walkPacks(ctx context.Context) error {
 		err = c.lookUp(ctx, batch)
 		batch = batch[:0]
 		return err
-	}, damaged)
+	}, c.damagedPlace)
 	if err != nil {
 		return err
 	}
 	return c.lookUp(ctx, batch)
+}
+
+func (c *check) damagedPlace(damage error) {
+	c.res.Places++
+	c.say("damaged place: %v", damage)
+}
+
+// damagedCopy counts a copy that is damaged. One that was replaced by another, and
+// is kept for a while for those who read it, is known and no news: the row names
+// the other, which is checked like any.
+func (c *check) damagedCopy(ctx context.Context, info blob.Info, damage error) error {
+	superseded := false
+	err := c.rows.View(ctx, func(tx meta.Tx) error {
+		_, e, err := tx.Bodies().ByBlob(info.ID)
+		superseded = err == nil && !mirror.Names(crypt.Below(e.Ref), info.Ref)
+		if errors.Is(err, meta.ErrNotFound) {
+			return nil
+		}
+		return err
+	})
+	switch {
+	case err != nil:
+		return err
+	case superseded:
+		c.res.Superseded++
+		c.say("superseded: %v; the row of blob %s names another copy", damage, info.ID)
+	default:
+		c.damagedPlace(damage)
+	}
+	return nil
 }
 
 // whole reads a blob and returns its tree hash, or what is wrong with it.

@@ -473,10 +473,10 @@ func testDamagedCopy(w *twins) {
 		t.Errorf("status %+v", m)
 	}
 	w.stop(t)
-	res, _ = w.fsck()
+	res, findings = w.fsck()
 	// The bad copy is kept for a day, for those who may be reading it.
-	if res.CopiesDamaged+res.CopiesMissing+res.Damaged+res.Missing != 0 || res.Places != 1 {
-		t.Errorf("fsck after mending: %+v", res)
+	if !res.Clean() || res.CopiesDamaged+res.CopiesMissing+res.Damaged+res.Missing+res.Places != 0 || res.Superseded != 1 || !strings.Contains(findings, "superseded: ") {
+		t.Errorf("fsck after mending: %+v\n%s", res, findings)
 	}
 }
 

@@ -73,6 +73,22 @@ func Lacks(ref moraine.BlobRef) (primary, second bool) {
 	return err == nil && h[0] == "", err == nil && h[1] == ""
 }
 
+// Names reports whether a reference names the copy that part names alone. One that
+// makes no sense may name anything.
+func Names(ref, part moraine.BlobRef) bool {
+	whole, err1 := parse(ref)
+	half, err2 := parse(part)
+	if err1 != nil || err2 != nil {
+		return true
+	}
+	for i := range half {
+		if half[i] != "" && half[i] == whole[i] {
+			return true
+		}
+	}
+	return false
+}
+
 // Split returns references to each copy that ref names, alone. What this
 // package did not make is its own only part.
 func (s *Store) Split(ref moraine.BlobRef) []moraine.BlobRef {

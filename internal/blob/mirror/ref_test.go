@@ -60,6 +60,30 @@ func TestJoin(t *testing.T) {
 	}
 }
 
+// TestNames asks references about copies, as a walk shows them.
+func TestNames(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		ref, part moraine.BlobRef
+		want      bool
+	}{
+		{"m2:a+b", "m2:a+", true},
+		{"m2:a+b", "m2:+b", true},
+		{"m2:a+b", "m2:b+", false},
+		{"m2:a+b", "m2:c+", false},
+		{"m2:+b", "m2:a+", false},
+		{"a", "m2:a+", true},
+		{"a", "a", true},
+		{"m2:a+b", "a", true},
+		{"m2:c+b", "a", false},
+		{"m2:", "m2:a+", true},
+	} {
+		if got := mirror.Names(tt.ref, tt.part); got != tt.want {
+			t.Errorf("%q names %q: %v, want %v", tt.ref, tt.part, got, tt.want)
+		}
+	}
+}
+
 // FuzzRef takes references apart and joins them again.
 func FuzzRef(f *testing.F) {
 	for _, ref := range []string{"", "a", "m2:", "m2:a+b", "m2:+b", "m2:a+", "m2:+", "m2:a+b+c", "m2:m2:a+b", "m2:a+m2:b+"} {

@@ -3,6 +3,7 @@ package pack
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"log/slog"
@@ -239,6 +240,9 @@ func (s *Store) findUnsealed(n fileName) *unsealed {
 func unavailable(err error) error {
 	if disk.IsFull(err) {
 		return moraine.Wrap(err, moraine.Unavailable, "storage is full")
+	}
+	if disk.IsUnreadable(err) {
+		err = fmt.Errorf("%w: %w", blob.ErrUnreadable, err)
 	}
 	return moraine.Wrap(err, moraine.Unavailable, "storage failed")
 }

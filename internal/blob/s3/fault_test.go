@@ -42,6 +42,7 @@ const (
 	truncated       // the answer's body breaks off in the middle
 	spoilt          // a byte of the answer's body is wrong
 	garbled         // a byte of the request's body is wrong
+	scant           // the answer to a range has less than was asked for
 )
 
 func newWire() *wire { return &wire{next: &http.Transport{}} }
@@ -110,6 +111,12 @@ func (w *wire) RoundTrip(r *http.Request) (*http.Response, error) {
 		_, _ = io.Copy(io.Discard, resp.Body)
 		_ = resp.Body.Close()
 		return nil, errWire
+	case scant:
+		var from, to, total int64
+		if _, err := fmt.Sscanf(resp.Header.Get("Content-Range"), "bytes %d-%d/%d", &from, &to, &total); err == nil && to > from {
+			to = from + (to-from)/2
+			resp.Header.Set("Content-Range", fmt.Sprintf("bytes %d-%d/%d", from, to, total))
+		}
 	case truncated, spoilt:
 		body, err := io.ReadAll(resp.Body)
 		_ = resp.Body.Close()
@@ -335,6 +342,7 @@ func TestAnswersBreak(t *testing.T) {
 				"spoilt for ever":    {gets(1, spoilt), moraine.Corrupt},
 				"lost for ever":      {gets(1, lost), moraine.Unavailable},
 				"slow down for ever": {gets(1, slowDown), moraine.Unavailable},
+				"scant for ever":     {gets(1, scant), moraine.Unavailable},
 			} {
 				w.set(tt.choose)
 				got, err := read(t.Context(), s, ref, 0, size)
@@ -347,6 +355,59 @@ func TestAnswersBreak(t *testing.T) {
 				w.set(nil)
 			}
 		})
+	}
+}
+
+// TestSpoiltOnce spoils one answer after the other, once: what is asked beside the
+// data of a blob is not taken for damaged because of that either.
+func TestSpoiltOnce(t *testing.T) {
+	t.Parallel()
+	for _, size := range []int64{1000, 2 << 20} {
+		w := newWire()
+		cfg := newFake(t, nil).config()
+		cfg.Transport = w
+		s := open(t, cfg)
+		defer s.Close()
+		i := blob.Info{ID: moraine.NewBlobID(time.Now()), Size: size}
+		var err error
+		if i.Ref, err = s.Put(t.Context(), i.ID, bytes.NewReader(blobtest.Bytes(size)), size); err != nil {
+			t.Fatal(err)
+		}
+		for name, ask := range map[string]func() error{
+			"Stat":   func() error { _, err := s.Stat(t.Context(), i.Ref); return err },
+			"Leaves": func() error { _, err := s.Leaves(t.Context(), i.Ref, 0, 1); return err },
+			"Walk": func() error {
+				var bad error
+				return errors.Join(s.Walk(t.Context(), func(blob.Info) error { return nil }, func(err error) { bad = err }), bad)
+			},
+			"Check": func() error {
+				found, err := s.Check(t.Context(), i, make([]byte, 1<<20), func(int) error { return nil })
+				if err == nil {
+					err = found[0].Err
+				}
+				return err
+			},
+		} {
+			for n := 1; ; n++ {
+				asked := 0 // for ranges
+				w.set(func(_ int, r *http.Request) fault {
+					if r.Header.Get("Range") == "" {
+						return none
+					}
+					if asked++; asked == n {
+						return spoilt
+					}
+					return none
+				})
+				if err := ask(); err != nil {
+					t.Errorf("%s of %d bytes, answer %d spoilt once: %v", name, size, n, err)
+				}
+				w.set(nil)
+				if asked < n {
+					break
+				}
+			}
+		}
 	}
 }
 
