@@ -288,6 +288,10 @@ func (b *bucket) get(ctx context.Context, key string, off, n int64) (io.ReadClos
 	}
 	if to < off+n-1 {
 		_ = out.Body.Close() // nothing of it is used
+		if total >= off+n {
+			// The bytes are there; whoever stands between may bound what it hands on.
+			return nil, 0, moraine.Errorf(moraine.Unavailable, "the store answered with bytes %d-%d when %d from %d were asked for", from, to, n, off)
+		}
 		return nil, 0, damage(key, total, errShort)
 	}
 	return out.Body, total, nil

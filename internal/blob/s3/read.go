@@ -26,6 +26,16 @@ func (s *Store) isDeleted(ctx context.Context, at place) (bool, error) {
 	return s.bucket.exists(ctx, at.markKey())
 }
 
+// twice repeats ask if what it read is damaged: only what is wrong twice is wrong in
+// the store, and was not spoilt on its way.
+func twice(ask func() error) error {
+	err := ask()
+	if isDamage(err) {
+		err = ask()
+	}
+	return err
+}
+
 // unlessDeleted runs ask and looks for the mark of a deletion meanwhile: a record
 // of a shared object is there until all of them are deleted.
 func (s *Store) unlessDeleted(ctx context.Context, at place, ask func() error) error {
@@ -38,7 +48,7 @@ func (s *Store) unlessDeleted(ctx context.Context, at place, ask func() error) e
 		deleted, err := s.isDeleted(ctx, at)
 		looked <- look{deleted, err}
 	}()
-	err := ask()
+	err := twice(ask)
 	l := <-looked
 	switch {
 	case l.deleted:

@@ -167,7 +167,11 @@ func (w *walk) object(ctx context.Context, o object, length int64, deleted map[i
 		}
 		return w.s.removeObject(ctx, o, offs)
 	}
-	entries, err := w.s.index(ctx, o)
+	var entries []entry
+	err := twice(func() (err error) {
+		entries, err = w.s.index(ctx, o)
+		return err
+	})
 	switch {
 	case moraine.IsKind(err, moraine.NotFound):
 		return nil // removed meanwhile
