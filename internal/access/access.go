@@ -35,7 +35,11 @@ type Call struct {
 // Config is what an Authority is made of.
 type Config struct {
 	Now func() time.Time // zero: time.Now
-	Log *slog.Logger     // zero: discard; hears of stored policies that do not parse
+	// Doubt has decisions on what destroys go by the time of the store where that
+	// is behind Now: one of several processes may have a clock that makes archives
+	// old. Zero: Now is believed.
+	Doubt bool
+	Log   *slog.Logger // zero: discard; hears of stored policies that do not parse
 	// Unreadable is told of each decision that such a policy made. Zero: nobody.
 	Unreadable func(resource string, d policy.Decision)
 }
@@ -192,8 +196,12 @@ func (a *Authority) decide(tx meta.Tx, c *Call, act *Act, g *Grant, docs *docume
 // the policies that concern an act.
 func (a *Authority) evaluate(tx meta.Tx, r *policy.Request, c *Call, act *Act, g *Grant, docs *documents) (policy.Decision, error) {
 	r.Principal, r.Action, r.Resource = c.Principal.Caller(), actionPrefix+act.Action, resource(act, g)
-	r.Owner, r.Now = string(g.Account), a.now()
-	if err := a.describe(tx, &r.Context, c, act, g, docs); err != nil {
+	r.Owner = string(g.Account)
+	var err error
+	if r.Now, err = a.time(tx, act); err != nil {
+		return policy.Decision{}, err
+	}
+	if err := a.describe(tx, r, c, act, g, docs); err != nil {
 		return policy.Decision{}, err
 	}
 	policies := c.Principal.Policies()
@@ -208,6 +216,19 @@ func (a *Authority) evaluate(tx meta.Tx, r *policy.Request, c *Call, act *Act, g
 		}
 	}
 	return d, nil
+}
+
+// time is the instant of a decision on an act.
+func (a *Authority) time(tx meta.Tx, act *Act) (time.Time, error) {
+	now := a.now()
+	if !a.cfg.Doubt || act.Action != "DeleteArchive" && act.Action != "DeleteVault" {
+		return now, nil
+	}
+	at, err := tx.Time()
+	if err == nil && at.Before(now) {
+		now = at
+	}
+	return now, err
 }
 
 // now is the instant of a decision: UTC, whole milliseconds.

@@ -29,7 +29,8 @@ const (
 )
 
 // describe fills the condition keys of an act.
-func (a *Authority) describe(tx meta.Tx, c *policy.Context, call *Call, act *Act, g *Grant, docs *documents) error {
+func (a *Authority) describe(tx meta.Tx, r *policy.Request, call *Call, act *Act, g *Grant, docs *documents) error {
+	c := &r.Context
 	call.Principal.Describe(c)
 	c.Add(keyRequestedRegion, string(g.region))
 	c.Add(keyResourceAccount, string(g.Account))
@@ -59,7 +60,7 @@ func (a *Authority) describe(tx meta.Tx, c *policy.Context, call *Call, act *Act
 	case err != nil:
 		return err
 	case archive.Vault == g.vault.ID && archive.Deleted.IsZero():
-		c.Add(keyArchiveAge, strconv.FormatInt(AgeDays(&archive, a.now()), 10))
+		c.Add(keyArchiveAge, strconv.FormatInt(AgeDays(&archive, r.Now), 10))
 	}
 	return nil
 }

@@ -37,6 +37,18 @@ type Directory struct {
 type compiled struct {
 	revision  int64
 	principal *access.Principal
+	at        time.Time // when it was compiled
+}
+
+// compiledFor is how long a principal is good at most. Revisions are counted: a
+// database that was put back to an earlier state, or lost its last commits with
+// its primary, counts the same numbers once more for other policies.
+const compiledFor = time.Minute
+
+// good reports whether c is what it was at a revision.
+func (d *Directory) good(c compiled, revision int64) bool {
+	age := d.now().Sub(c.at)
+	return c.revision == revision && age >= 0 && age < compiledFor
 }
 
 // usedMax bounds the uses of keys that wait to be written down.
@@ -215,21 +227,22 @@ func (d *Directory) principal(tx meta.Tx, a moraine.AccountID, id string) (*acce
 		p := rootPrincipal(a)
 		return &p, account.Revision, nil
 	}
-	if known, ok := d.kept.Get(id); ok && known.revision == account.Revision {
+	if known, ok := d.kept.Get(id); ok && d.good(known, account.Revision) {
 		return known.principal, known.revision, nil
 	}
 	// Whoever asks for the same principal meanwhile waits, so that a hundred
 	// requests at once do not take the memory of a hundred compilations.
 	shared, err, _ := d.compile.Do(id+" "+strconv.FormatInt(account.Revision, 10), func() (any, error) {
-		if known, ok := d.kept.Get(id); ok && known.revision == account.Revision {
+		if known, ok := d.kept.Get(id); ok && d.good(known, account.Revision) {
 			return known.principal, nil
 		}
+		now := d.now()
 		p, err := compile(tx, id)
 		if err != nil {
 			return nil, err
 		}
 		// An older snapshot may overwrite a newer one here; its revision tells.
-		d.kept.Put(id, compiled{account.Revision, p}, textOf(p)+compiledOverhead)
+		d.kept.Put(id, compiled{account.Revision, p, now}, textOf(p)+compiledOverhead)
 		return p, nil
 	})
 	if p, ok := shared.(*access.Principal); ok && err == nil {

@@ -192,6 +192,7 @@ func TestFaults(t *testing.T) {
 		{"a mapped network", []string{"--server-trusted-proxies=::ffff:10.0.0.0/104"}, nil, "", []string{"not a network"}},
 		{"too many proxies", []string{"--server-trusted-proxies=" + strings.Repeat("127.0.0.1,", 101)}, nil, "", []string{"more than 100"}},
 		{"a password in the URL", []string{"--meta=postgres://m:sesame@db/m"}, nil, "", []string{"there is a password in meta", "meta_file", "MORAINE_META_PASSWORD"}},
+		{"a password with a slash", []string{"--meta=postgres://m:12/sesame@db/m"}, nil, "", []string{"meta is not the URL"}},
 		{"a password behind the URL", nil, nil, "meta: postgres://m@db/m?password=sesame\n", []string{"there is a password in meta"}},
 		{"another engine", []string{"--meta=mysql://m:sesame@db/m"}, nil, "", []string{"postgres://user@host"}},
 		{"a broken URL", []string{"--meta=postgres://m:sesame@[db/m"}, nil, "", []string{"postgres://user@host"}},

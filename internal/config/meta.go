@@ -86,7 +86,8 @@ func (c *Config) checkMeta() error {
 	}
 	// Faults do not show the text: a password may be in it.
 	u, err := url.Parse(m.URL)
-	if err != nil || u.Scheme != "postgres" && u.Scheme != "postgresql" {
+	// A slash in a password ends the part of the URL that the password is in.
+	if err != nil || u.Scheme != "postgres" && u.Scheme != "postgresql" || strings.Contains(u.Path, "@") {
 		return errors.New("meta is not the URL of a database of PostgreSQL; write it as in postgres://user@host:5432/moraine")
 	}
 	if _, has := u.User.Password(); has || u.Query().Has("password") || u.Query().Has("sslpassword") {

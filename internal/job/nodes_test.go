@@ -3,6 +3,7 @@ package job_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"io"
 	"runtime"
 	"sync"
@@ -104,12 +105,12 @@ func TestSkewedClocks(t *testing.T) {
 	}
 }
 
-// TestOthersDownload reads an output while another node, whose clock is fast,
+// TestOthersDownload reads an output at a node whose clock is slow while another
 // finds its job expired: the job stays until the download has ended.
 func TestOthersDownload(t *testing.T) {
 	t.Parallel()
 	for name, early := range map[string]time.Duration{
-		"begun long before the expiry": 20 * time.Minute, "begun just before": 30*time.Second + skew,
+		"begun long before the expiry": 20 * time.Minute, "begun just before": 30 * time.Second,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -118,10 +119,9 @@ func TestOthersDownload(t *testing.T) {
 			h.upload(pattern(100), "ledger")
 			id := h.mustInitiate(job.Parameters{Type: "inventory-retrieval"})
 			expires := h.until(h.Service, id).Expires
-			two := h.node("two", skew)
-			other := job.New(two)
+			reader, other := job.New(h.node("one", -skew)), job.New(h.node("two", 0))
 			h.clock.Advance(expires.Sub(h.now()) - early)
-			out, err := h.GetJobOutput(t.Context(), h.call, "v", id, "")
+			out, err := reader.GetJobOutput(t.Context(), h.call, "v", id, "")
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -133,9 +133,9 @@ func TestOthersDownload(t *testing.T) {
 				}
 				h.sweep()
 			}
-			h.clock.Advance(early - skew - 10*time.Second) // the other is about to find it expired
+			h.clock.Advance(early - 10*time.Second) // the other is about to find it expired
 			if early > 15*time.Minute {
-				h.noteDownloads(rows)
+				h.noteDownloads(reader, rows)
 			}
 			h.clock.Advance(20 * time.Second)
 			expire()
@@ -156,13 +156,36 @@ func TestOthersDownload(t *testing.T) {
 	}
 }
 
+// TestFastClock has a node whose clock is days ahead look for what has expired:
+// it takes nothing that others still have.
+func TestFastClock(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t, nil)
+	h.upload(pattern(100), "ledger")
+	id := h.mustInitiate(job.Parameters{Type: "inventory-retrieval"})
+	expires := h.until(h.Service, id).Expires
+	fast := job.New(h.node("fast", 100*time.Hour))
+	h.must(fast.Expire(t.Context()))
+	h.sweep()
+	h.output(id, "")
+	h.clock.Advance(expires.Sub(h.now()))
+	h.must(fast.Expire(t.Context()))
+	err := h.rows.View(t.Context(), func(tx meta.Tx) error {
+		_, err := tx.Jobs().Get(id)
+		return err
+	})
+	if !errors.Is(err, meta.ErrNotFound) {
+		t.Errorf("the job is there after its time: %v", err)
+	}
+}
+
 // noteDownloads runs the engine until it has noted in rows what is being read.
-func (h *house) noteDownloads(rows *counted) {
+func (h *house) noteDownloads(s *job.Service, rows *counted) {
 	h.t.Helper()
 	before := rows.updates.Load()
 	ctx, cancel := context.WithCancel(h.t.Context())
 	ended := make(chan error, 1)
-	go func() { ended <- h.Run(ctx) }()
+	go func() { ended <- s.Run(ctx) }()
 	h.reach(&rows.updates, before+1)
 	cancel()
 	if err := <-ended; err != nil {

@@ -73,8 +73,11 @@ func (s *Service) postpone(ctx context.Context, j *moraine.Job) error {
 		if err != nil {
 			return err
 		}
-		now := s.now()
-		row.Due = now.Add(min(max(now.Sub(row.Created)/restorePollShare, restorePollMin), restorePollMax))
+		due, err := tx.Time() // by the clock that claims go by
+		if err != nil {
+			return err
+		}
+		row.Due = due.Add(min(max(s.now().Sub(row.Created)/restorePollShare, restorePollMin), restorePollMax))
 		row.LeaseOwner, row.LeaseUntil = "", time.Time{}
 		return tx.Jobs().Save(row)
 	})

@@ -103,6 +103,41 @@ func (h *house) waiting(s *job.Service, c *coldStore, id moraine.JobID) time.Tim
 	return time.Time{}
 }
 
+// TestRestoreSkewed waits for bytes at nodes whose clocks are off: the next look
+// comes when it should by the time of the store, neither at once nor late.
+func TestRestoreSkewed(t *testing.T) {
+	t.Parallel()
+	for _, off := range []time.Duration{-skew, skew} {
+		cold := &coldStore{Store: mem.New(), delay: time.Hour, cold: map[moraine.BlobRef]bool{}, ready: map[moraine.BlobRef]time.Time{}}
+		h := newHouse(t, func(c *job.Config) { c.Blobs = cold })
+		cold.now = h.now
+		h.vaults = h.vaultsOn(cold)
+		a := h.upload(pattern(100), "")
+		id := h.mustInitiate(job.Parameters{Type: "archive-retrieval", ArchiveID: string(a.ID), Tier: "Bulk"})
+		s := job.New(h.node("off", off))
+		var row moraine.Job
+		givenUp := make(chan struct{})
+		go func() {
+			defer close(givenUp)
+			for t.Context().Err() == nil {
+				_, looks := cold.seen()
+				err := h.rows.View(t.Context(), func(tx meta.Tx) (err error) {
+					row, err = tx.Jobs().Get(id)
+					return err
+				})
+				if err == nil && looks > 0 && row.LeaseOwner == "" {
+					return
+				}
+			}
+		}()
+		h.runUntil(s, givenUp)
+		// A clock that is ahead makes the job older, too.
+		if wait := row.Due.Sub(h.now()); wait < time.Second || wait > skew/4 {
+			t.Errorf("with a clock that is off by %v the next look comes after %v", off, wait)
+		}
+	}
+}
+
 // TestRestore retrieves bytes that must be restored: the store is asked once,
 // with the tier of the job; the job looks now and then, also after a restart, and
 // ends when the bytes are there. Inventories are not cold.

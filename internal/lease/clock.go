@@ -44,5 +44,15 @@ func (c *Clock) Now() time.Time {
 	return c.now().Add(time.Duration(c.off.Load())).UTC().Truncate(time.Millisecond)
 }
 
+// Off is how far the store is ahead, as far as the last Read could tell.
+func (c *Clock) Off() time.Duration { return time.Duration(c.off.Load()) }
+
+// Past is the time up to which what has expired may be taken from everybody: that
+// of the process or that of the store, whichever is behind. A process whose clock
+// is fast takes nothing that others still have.
+func (c *Clock) Past() time.Time {
+	return c.now().Add(min(c.Off(), 0)).UTC().Truncate(time.Millisecond)
+}
+
 // Known reports whether there was a Read.
 func (c *Clock) Known() bool { return c.known.Load() }

@@ -67,7 +67,7 @@ func newNode(cfg config.Config, opts Options, d *data, s *stores, id identity, c
 	opts.Now = clk.Now
 	unreadable := unparsable(s.audit)
 	owner := rand.Text() // names this process in leases, never reused
-	pending, authority := new(blob.Pending), access.New(access.Config{Now: opts.Now, Log: opts.Log, Unreadable: unreadable})
+	pending, authority := new(blob.Pending), access.New(access.Config{Now: opts.Now, Doubt: !s.alone, Log: opts.Log, Unreadable: unreadable})
 	n := &node{log: opts.Log, clock: clk, process: d.lock.Holder(), stores: s, keys: s.keys, tracer: tracer}
 	n.mover = &mover{cfg: cfg, opts: opts, data: d, stores: s}
 	rows := n.watched(s.rows)

@@ -97,7 +97,9 @@ func (d *data) databaseURL() (string, error) {
 		address = strings.TrimSpace(string(text))
 	}
 	u, err := url.Parse(address)
-	if err != nil || u.Scheme != "postgres" && u.Scheme != "postgresql" {
+	// A slash in a password has to be written as %2F: the rest of it would be the
+	// name of a database, which errors tell.
+	if err != nil || u.Scheme != "postgres" && u.Scheme != "postgresql" || strings.Contains(u.Path, "@") {
 		return "", errors.New("meta_file does not hold the URL of a database of PostgreSQL; write it as in postgres://user:password@host:5432/moraine")
 	}
 	if d.rows.Password != "" {

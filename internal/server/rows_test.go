@@ -77,6 +77,14 @@ func TestRowsInPostgres(t *testing.T) {
 			}
 			return cfg
 		}, "database but packs is missing"},
+		{"a password with a slash", func() config.Config {
+			cfg := onPostgres(t, t.TempDir(), "")
+			cfg.Meta.File = filepath.Join(t.TempDir(), "slash")
+			if err := os.WriteFile(cfg.Meta.File, []byte("postgres://moraine:1/sesame@db/moraine"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			return cfg
+		}, "does not hold the URL"},
 		{"the file database is gone", func() config.Config {
 			if err := os.Rename(filepath.Join(dir, "elsewhere"), filepath.Join(dir, "packs")); err != nil {
 				t.Fatal(err)

@@ -168,7 +168,7 @@ func dropLock(tx meta.Tx, v *moraine.Vault) error {
 
 // dropLocks removes locks that were not completed in time.
 func (s *Service) dropLocks(ctx context.Context) (int, error) {
-	now := s.now()
+	now := s.clock.Past()
 	over := func(tx meta.Tx, limit int) ([]moraine.Lock, error) { return tx.Documents().Locks().Over(now, limit) }
 	some, err := s.due(ctx, func(tx meta.Tx) (int, error) {
 		locks, err := over(tx, 1)

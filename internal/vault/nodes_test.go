@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"moraine"
+	"moraine/internal/access"
 	"moraine/internal/blob"
 	"moraine/internal/lease"
 	"moraine/internal/meta"
@@ -125,6 +126,39 @@ func TestRowTooLate(t *testing.T) {
 			h.wantBytes(a.ID, data)
 		})
 	}
+}
+
+// TestFastClock has a node whose clock is a year ahead sweep and delete: it takes
+// nothing that others still have, and no archive is old before its time.
+func TestFastClock(t *testing.T) {
+	t.Parallel()
+	const year = 400 * 24 * time.Hour
+	h := newV1(t)
+	doubtful := h.node("fast", year, nil)
+	h.config.Access = access.New(access.Config{Now: func() time.Time { return h.now().Add(year) }, Doubt: true})
+	fast := h.node("fast", year, nil)
+
+	data := bytes.Repeat([]byte("part"), 1<<18)
+	u := h.open("v1", 1<<20)
+	h.must(h.part("v1", u, 0, data))
+	later := h.discard([]byte("read until tomorrow"), h.now().Add(24*time.Hour))
+	lock := h.mustInitiate(w1)
+	for _, s := range []*vault.Service{fast, doubtful} {
+		h.must(s.Sweep(t.Context()))
+	}
+	if _, err := h.blobs.Leaves(t.Context(), later, 0, 1); err != nil {
+		t.Errorf("bytes with a date: %v", err)
+	}
+	a, err := h.complete("v1", u, data)
+	h.must(err)
+	h.must(h.completeLock(lock))
+
+	if err := fast.DeleteArchive(t.Context(), h.call, "v1", a.ID); !moraine.IsKind(err, moraine.Denied) {
+		t.Errorf("an archive under lock, deleted where it is a year old: %v", err)
+	}
+	h.wantBytes(a.ID, data)
+	h.advance(365 * 24 * time.Hour)
+	h.must(fast.DeleteArchive(t.Context(), h.call, "v1", a.ID))
 }
 
 // TestRowDuringSearch commits a row of another node after the search has asked

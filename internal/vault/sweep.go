@@ -87,6 +87,13 @@ func (s *Service) pause() time.Duration {
 // interrupted anywhere and is simply done again. If another process is at it,
 // there is nothing to do.
 func (s *Service) Sweep(ctx context.Context) error {
+	err := s.cfg.Meta.View(ctx, func(tx meta.Tx) error {
+		_, err := s.clock.Read(tx)
+		return err
+	})
+	if err != nil {
+		return err
+	}
 	steps := []struct {
 		name string
 		run  func(context.Context) (int, error)
@@ -149,7 +156,7 @@ func (s *Service) takeInventories(ctx context.Context) (int, error) {
 	if s.cfg.InventoryInterval == 0 {
 		return 0, nil
 	}
-	before := s.now().Add(-s.cfg.InventoryInterval)
+	before := s.clock.Past().Add(-s.cfg.InventoryInterval)
 	some, err := s.due(ctx, func(tx meta.Tx) (int, error) {
 		vaults, err := tx.Sweeps().DueInventories(before, 1)
 		return len(vaults), err
@@ -162,7 +169,7 @@ func (s *Service) takeInventories(ctx context.Context) (int, error) {
 		if err != nil {
 			return 0, err
 		}
-		now := s.now()
+		now := s.clock.Past()
 		for _, v := range vaults {
 			v.TakeInventory(now)
 			if err := tx.Vaults().Save(v); err != nil {
@@ -176,7 +183,7 @@ func (s *Service) takeInventories(ctx context.Context) (int, error) {
 // expireUploads ends open uploads without activity (§5.1). Their ids are not
 // remembered: Active stays in the past.
 func (s *Service) expireUploads(ctx context.Context) (int, error) {
-	before := s.now().Add(-s.cfg.Retention)
+	before := s.clock.Past().Add(-s.cfg.Retention)
 	idle := func(tx meta.Tx, limit int) ([]moraine.Upload, error) { return tx.Sweeps().IdleUploads(before, limit) }
 	some, err := s.due(ctx, func(tx meta.Tx) (int, error) {
 		uploads, err := idle(tx, 1)
@@ -201,13 +208,13 @@ func (s *Service) expireUploads(ctx context.Context) (int, error) {
 
 // forgetUploads drops the memory of ended uploads after their time.
 func (s *Service) forgetUploads(ctx context.Context) (int, error) {
-	before := s.now().Add(-s.cfg.Retention)
+	before := s.clock.Past().Add(-s.cfg.Retention)
 	return s.update(ctx, func(tx meta.Tx) (int, error) { return tx.Sweeps().DropEndedUploads(before, sweepBatch) })
 }
 
 // bury clears away what deleted vaults left.
 func (s *Service) bury(ctx context.Context) (int, error) {
-	now := s.now()
+	now := s.clock.Past()
 	return s.update(ctx, func(tx meta.Tx) (int, error) { return tx.Sweeps().Bury(now, sweepBatch) })
 }
 
@@ -215,7 +222,7 @@ func (s *Service) bury(ctx context.Context) (int, error) {
 // garbage. Nothing can come to need them again: a new job finds its archive
 // deleted in the same kind of transaction.
 func (s *Service) release(ctx context.Context) (int, error) {
-	now := s.now()
+	now := s.clock.Past()
 	return s.update(ctx, func(tx meta.Tx) (int, error) { return tx.Sweeps().Release(now, sweepBatch) })
 }
 
@@ -231,7 +238,7 @@ func (s *Service) deleteGarbage(ctx context.Context) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	now := s.now()
+	now := s.clock.Past()
 	before := now.Add(-s.cfg.GarbageGrace)
 	if len(garbage) == 0 || garbage[0].Since.After(before) {
 		return 0, nil
@@ -267,7 +274,7 @@ func (s *Service) deleteGarbage(ctx context.Context) (int, error) {
 		if err != nil {
 			// One sector that cannot be read must not keep others from going either.
 			failed = err
-			g.Since = now.Add(awayPause)
+			g.Since = before.Add(awayPause)
 			stuck = append(stuck, g)
 			if away++; away == awayMax {
 				break

@@ -71,6 +71,37 @@ func Unfit(version int, syncs bool) error {
 	return g.unfit()
 }
 
+// FillViews opens all connections for Views.
+func FillViews(ctx context.Context, s *Store) error {
+	var all []*session
+	for range cap(s.readers.idle) {
+		ses, err := s.readers.take(ctx)
+		if err != nil {
+			return err
+		}
+		all = append(all, ses)
+	}
+	for _, ses := range all {
+		s.readers.put(ses, nil)
+	}
+	return nil
+}
+
+// HoldTurn takes the turn of those who got into each other's way, and keeps it
+// until release.
+func HoldTurn(ctx context.Context, url string) (release func() error, err error) {
+	db, err := newPostgres(Config{URL: url}, roleSteps, 1)
+	if err != nil {
+		return nil, err
+	}
+	ses, err := openSession(db, postgresDialect)
+	if err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	err = ses.run(postgresDialect.beginAlone)
+	return func() error { return errors.Join(ses.close(), db.Close()) }, err
+}
+
 // Show returns a setting of the connection of the first writer. Call it while no
 // Update runs.
 func Show(s *Store, setting string) (value string, err error) {

@@ -157,6 +157,12 @@ func lostConnection(err error) bool {
 	return pg.Severity == "FATAL" || pg.Severity == "PANIC"
 }
 
+// lockedOut reports whether err says that a lock was not to be had in time.
+func lockedOut(err error) bool {
+	var pg *pgconn.PgError
+	return errors.As(err, &pg) && pg.Code == "55P03"
+}
+
 // mayCome reports whether a server that was not reached may be there soon: it is
 // away or starting, and did not refuse who asks.
 func mayCome(err error) bool {

@@ -2,6 +2,7 @@ package sqlmeta_test
 
 import (
 	"context"
+	"errors"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -95,5 +96,69 @@ func TestPostgresSilent(t *testing.T) {
 	}
 	if _, err := insertPlain(s, 1); err != nil {
 		t.Errorf("update when the way is there again: %v", err)
+	}
+}
+
+// TestPostgresRestartIdle restarts the server under a store all of whose
+// connections are idle: no View notices.
+func TestPostgresRestartIdle(t *testing.T) {
+	t.Parallel()
+	c := pgtest.Start(t)
+	s := openAt(t, sqlmeta.Config{URL: c.URL("postgres"), Views: 6})
+	if err := sqlmeta.FillViews(t.Context(), s); err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(c.Shutdown(), c.Run()); err != nil {
+		t.Fatal(err)
+	}
+	for i := range 12 {
+		err := s.View(t.Context(), func(tx meta.Tx) error {
+			_, err := tx.Archives().Get("none")
+			return err
+		})
+		if !errors.Is(err, meta.ErrNotFound) {
+			t.Errorf("view %d after a restart: %v", i, err)
+		}
+	}
+}
+
+// TestPostgresTurnStuck has somebody who fell asleep keep the turn for which nodes
+// wait that got into each other's way: the others go on without.
+func TestPostgresTurnStuck(t *testing.T) {
+	t.Parallel()
+	url := pgtest.With(migrated(t), "lock_timeout", "300ms")
+	one, other := openAt(t, sqlmeta.Config{URL: url}), openAt(t, sqlmeta.Config{URL: url})
+	addVault(t, one, "photos")
+	write := func(tx meta.Tx) error {
+		_, err := upload(tx, "photos", benchTime)
+		return err
+	}
+	if err := one.Update(t.Context(), write); err != nil {
+		t.Fatal(err)
+	}
+	raced := false
+	err := one.Update(t.Context(), func(tx meta.Tx) error {
+		if err := write(tx); err != nil || raced {
+			return err
+		}
+		raced = true
+		return other.Update(t.Context(), write)
+	})
+	if err != nil || one.Retries() != 1 {
+		t.Fatalf("no race after %d retries: %v", one.Retries(), err)
+	}
+	release, err := sqlmeta.HoldTurn(t.Context(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer release()
+	began := time.Now()
+	for range 20 {
+		if err := one.Update(t.Context(), write); err != nil {
+			t.Fatalf("update while somebody else has the turn: %v", err)
+		}
+	}
+	if d := time.Since(began); d > 3*time.Second {
+		t.Errorf("20 updates waited %v for one who sleeps", d)
 	}
 }

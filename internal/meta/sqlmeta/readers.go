@@ -85,36 +85,46 @@ func (r *readers) lostNow() error {
 }
 
 // begin takes a session and begins a transaction. A connection that was lost
-// while it was idle is replaced, once: fn has not run yet.
+// while it was idle is replaced by a new one, not by another that may be lost as
+// well: fn has not run yet.
 func (r *readers) begin(ctx context.Context) (*session, error) {
-	for again := r.again; ; again = false {
-		ses, err := r.take(ctx)
-		if err != nil {
-			return nil, err
-		}
-		err = ses.run(r.beginView)
-		if err == nil {
-			return ses, nil
-		}
-		r.put(ses, err)
-		if !again || !worthAnother(err) {
+	ses, err := r.take(ctx)
+	if err != nil {
+		return nil, err
+	}
+	err = ses.run(r.beginView)
+	if err != nil && r.again && worthAnother(err) {
+		r.drop(ses, err)
+		if ses, err = r.open(); err != nil {
+			r.idle <- nil
 			return nil, translate(err)
 		}
+		err = ses.run(r.beginView)
 	}
+	if err != nil {
+		r.put(ses, err)
+		return nil, translate(err)
+	}
+	return ses, nil
 }
 
 // put gives a session back; broken says why it must not be used again.
 func (r *readers) put(ses *session, broken error) {
 	if broken != nil {
-		if !errors.Is(broken, errCutOff) {
-			r.log.Warn("reading connection given up", "error", broken)
-		}
-		if err := ses.close(); err != nil {
-			r.log.Warn("close reading connection", "error", err)
-		}
+		r.drop(ses, broken)
 		ses = nil
 	}
 	r.idle <- ses
+}
+
+// drop closes a session that must not be used again.
+func (r *readers) drop(ses *session, broken error) {
+	if !errors.Is(broken, errCutOff) {
+		r.log.Warn("reading connection given up", "error", broken)
+	}
+	if err := ses.close(); err != nil {
+		r.log.Warn("close reading connection", "error", err)
+	}
 }
 
 // with lends a session outside any transaction.

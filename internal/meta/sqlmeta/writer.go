@@ -37,6 +37,7 @@ type writer struct {
 	joined  []*request    // owned by run: who awaits the commit
 	away    bool          // owned by run: the last batch found no connection to keep
 	wary    int           // owned by run: how many attempts wait for others before they begin
+	bold    time.Time     // owned by run: until when it is never wary
 	pace    pace          // owned by run
 	count   atomic.Uint64 // commits so far
 	retries atomic.Uint64 // batches that ran again
@@ -184,6 +185,9 @@ const (
 	// nodes. Two that count in one vault meet in every batch, and who comes
 	// later has done all of it for nothing.
 	waryFor = 64
+	// boldFor is how long nobody takes turns after they did not go on: as long as
+	// the server lets a transaction stand still.
+	boldFor = time.Minute
 )
 
 // doBatch gives first, who is in the batch, and all who wait behind it their
@@ -207,7 +211,9 @@ func (w *writer) doBatch() error {
 			if races++; races >= racesMax || time.Since(began) > patience {
 				return err
 			}
-			w.wary = waryFor
+			if time.Now().After(w.bold) {
+				w.wary = waryFor
+			}
 			pause(raceDelay << min(races-1, 10))
 		default:
 			w.giveUp(err)
@@ -332,7 +338,17 @@ func (w *writer) begin() error {
 		return w.ses.run(w.beginUpdate)
 	}
 	w.wary--
-	return w.ses.run(w.beginAlone)
+	err := w.ses.run(w.beginAlone)
+	if !lockedOut(err) {
+		return err
+	}
+	// Whoever has the turn sleeps, or is cut off, and keeps it until the server
+	// ends his transaction. What the turns are for is to save work.
+	w.wary, w.bold = 0, time.Now().Add(boldFor)
+	if err := w.ses.run(rollback); err != nil {
+		return err
+	}
+	return w.ses.run(w.beginUpdate)
 }
 
 // next returns a request that waits already and fits in the batch, or nil. If
