@@ -11,6 +11,7 @@ import (
 
 	"moraine"
 	"moraine/internal/blob"
+	"moraine/internal/lease"
 	"moraine/internal/meta"
 )
 
@@ -37,8 +38,10 @@ type CompactionConfig struct {
 	// Suspect hears of blobs that could not be copied since they are damaged, or
 	// not there. It must not block. Zero: nobody.
 	Suspect func(moraine.BlobID)
-	Now     func() time.Time // zero: time.Now
-	Log     *slog.Logger     // zero: discard
+	// Lease is that of the passes. Nil: no other process shares rows and blobs.
+	Lease *lease.Lease
+	Now   func() time.Time // zero: time.Now
+	Log   *slog.Logger     // zero: discard
 }
 
 // Compaction empties files that are mostly of deleted blobs. Its methods may be
@@ -52,8 +55,9 @@ type Compaction struct {
 	status CompactionStatus
 	away   int // blobs of the pass under way that could not be copied now
 
-	passing sync.Mutex // held by the pass under way; guards surplus
+	passing sync.Mutex // held by the pass under way; guards the rest
 	surplus *surplus
+	held    *lease.Held // nil until there is something to do
 }
 
 // CompactionStatus is what is known of the compaction since the start.
@@ -154,10 +158,20 @@ func (c *Compaction) Run(ctx context.Context) error {
 	}
 }
 
-// Pass goes through the sparse files once and copies what rows name in them.
+// Pass goes through the sparse files once and copies what rows name in them. If
+// another process is at it, there is nothing to do.
 func (c *Compaction) Pass(ctx context.Context) error {
 	c.passing.Lock()
 	defer c.passing.Unlock()
+	err := c.pass(ctx)
+	if c.held != nil {
+		err = errors.Join(err, c.held.Release(ctx))
+		c.held = nil
+	}
+	return err
+}
+
+func (c *Compaction) pass(ctx context.Context) error {
 	c.surplus = newSurplus(c.surplus)
 	c.note(func(st *CompactionStatus) { st.Started, st.Pass, c.away = c.time(), CompactionTally{}, 0 })
 	var batch []blob.Info
@@ -171,9 +185,14 @@ func (c *Compaction) Pass(ctx context.Context) error {
 	if err == nil {
 		err = c.batch(ctx, batch)
 	}
+	elsewhere := errors.Is(err, lease.ErrElsewhere)
+	if elsewhere {
+		err = nil
+	}
 	c.note(func(st *CompactionStatus) {
 		st.Started = time.Time{}
 		switch {
+		case elsewhere:
 		case err == nil:
 			st.Finished, st.Error, st.At = c.time(), "", time.Time{}
 		case ctx.Err() == nil:
@@ -205,6 +224,12 @@ type placed struct {
 // or searched for as an orphan is the business of others, and its file is looked
 // at again in the next pass.
 func (c *Compaction) batch(ctx context.Context, seen []blob.Info) error {
+	if len(seen) == 0 {
+		return nil
+	}
+	if err := c.claim(ctx); err != nil {
+		return err
+	}
 	var todo []placed
 	quarantined := int64(0)
 	err := c.cfg.Meta.View(ctx, func(tx meta.Tx) error {
@@ -237,6 +262,17 @@ func (c *Compaction) batch(ctx context.Context, seen []blob.Info) error {
 	return group.Wait()
 }
 
+// claim takes the lease, or keeps it. Two that copied the same blob would do no
+// harm, for rows are moved if they still are what they were; they would do work
+// for nothing.
+func (c *Compaction) claim(ctx context.Context) (err error) {
+	if c.held != nil {
+		return c.held.Keep(ctx)
+	}
+	c.held, err = c.cfg.Lease.Take(ctx)
+	return err
+}
+
 func quarantine(e moraine.Extent) bool { return e.Fault != "" }
 
 // failed notes that a blob could not be copied. It returns err if so many could not
@@ -260,12 +296,16 @@ func (c *Compaction) failed(ctx context.Context, p placed, err error) error {
 // does not end the pass.
 func (c *Compaction) copy(ctx context.Context, p placed) error {
 	i := blob.Info{ID: p.row.Blob, Ref: p.row.Ref, Size: p.row.Size}
-	m, err := c.cfg.Blobs.Rewrite(ctx, i, p.at, func(n int) error { return c.cfg.Pacer.Wait(ctx, n) })
+	m, err := c.cfg.Blobs.Rewrite(ctx, i, p.at, func(n int) error {
+		return errors.Join(c.held.Keep(ctx), c.cfg.Pacer.Wait(ctx, n))
+	})
 	switch {
 	case err == nil:
 		// A copy that was made is settled also when the pass is being stopped.
 	case ctx.Err() != nil:
 		return ctx.Err()
+	case errors.Is(err, lease.ErrElsewhere):
+		return lease.ErrElsewhere
 	default:
 		// It may have been deleted meanwhile; whoever checks it finds out.
 		return c.failed(ctx, p, err)

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -18,6 +19,7 @@ import (
 	"moraine/internal/blob/pack"
 	"moraine/internal/disk/crashfs"
 	"moraine/internal/housetest"
+	"moraine/internal/lease"
 	"moraine/internal/mend"
 	"moraine/internal/meta"
 )
@@ -459,6 +461,46 @@ type counting struct {
 func (c *counting) Sparse(context.Context, blob.Sparsity, func(blob.Info) error) error {
 	c.passes++
 	return nil
+}
+
+// TestCompactElsewhere has two processes empty packs of one store. One of them is
+// at it and the other leaves it alone, until the first sleeps through its lease:
+// then the other does the work, and the first finds its rows changed.
+func TestCompactElsewhere(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		y := newYard(t)
+		process := func(owner string, blobs mend.SparseStore) *mend.Compaction {
+			cfg := y.cfg
+			cfg.Blobs, cfg.Lease = blobs, lease.New(y.rows, "compaction", owner)
+			return mend.NewCompaction(cfg)
+		}
+		one, two := process("one", y.packs), process("two", y.packs.Store)
+		pass := func(when string, c *mend.Compaction, moved int64) {
+			t.Helper()
+			if err := c.Pass(t.Context()); err != nil || c.Status().Pass.Moved != moved || c.Status().Error != "" {
+				t.Errorf("%s: %+v, %v; want %d moved", when, c.Status(), err, moved)
+			}
+		}
+		var asleep atomic.Bool
+		awake := make(chan struct{})
+		y.packs.made = func(blob.Info) {
+			if asleep.Swap(true) {
+				<-awake
+				return
+			}
+			pass("while one is at it", two, 0)
+			if !two.Status().Finished.IsZero() {
+				t.Error("two has finished a pass that it did not make")
+			}
+			<-time.After(lease.Time)
+			pass("when its lease is over", two, 8)
+			close(awake)
+		}
+		pass("one wakes up", one, 0)
+		y.refs()
+		pass("and has nothing to do", one, 0)
+	})
 }
 
 type noRows struct{ meta.Store }

@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 
 	"moraine"
@@ -9,16 +10,17 @@ import (
 	"moraine/internal/adminclient"
 	"moraine/internal/blob"
 	"moraine/internal/config"
+	"moraine/internal/lease"
 	"moraine/internal/mend"
 	"moraine/internal/meta"
 )
 
 // newCompaction makes the part that empties sparse packs.
-func newCompaction(cfg config.Compact, opts Options, rows meta.Store, blobs mend.SparseStore, suspect func(moraine.BlobID)) *mend.Compaction {
+func newCompaction(cfg config.Compact, opts Options, rows meta.Store, blobs mend.SparseStore, suspect func(moraine.BlobID), passes *lease.Lease) *mend.Compaction {
 	return mend.NewCompaction(mend.CompactionConfig{
 		Meta: rows, Blobs: blobs, Period: cfg.Period, Grace: cfg.Grace, Pacer: mend.NewPacer(cfg.Rate),
 		From:    blob.Sparsity{Held: float64(cfg.Dead) / 100, Given: float64(cfg.DeadHoles) / 100},
-		Suspect: suspect, Now: opts.Now, Log: opts.Log,
+		Suspect: suspect, Lease: passes, Now: opts.Now, Log: opts.Log,
 	})
 }
 
@@ -65,7 +67,7 @@ func StartCompact(ctx context.Context, cfg config.Config, opts Options) (adminap
 				return reply, err
 			}
 			defer func() { err = errors.Join(err, s.Close()) }()
-			c := newCompaction(cfg.Storage.Compact, opts, s.rows, s.blobs, nil)
+			c := newCompaction(cfg.Storage.Compact, opts, s.rows, s.blobs, nil, s.lease("compaction", rand.Text()))
 			err = c.Pass(ctx)
 			return compactReply(c, cfg.Storage.Compact), err
 		})

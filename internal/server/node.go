@@ -89,7 +89,7 @@ func newNode(cfg config.Config, opts Options, d *data, s *stores, id identity, c
 	})
 	n.scrub = newScrubDesk(cfg, opts, rows, s.blobs, s.audit, s.lease("scrub", owner), n.mend, id.root.Account)
 	n.scrub.wake = n.notify.Wake
-	n.compaction = newCompaction(cfg.Storage.Compact, opts, rows, s.blobs, n.scrub.scrub.Suspect)
+	n.compaction = newCompaction(cfg.Storage.Compact, opts, rows, s.blobs, n.scrub.scrub.Suspect, s.lease("compaction", owner))
 	n.health = newHealth(cfg, d, s, clk)
 	n.fixity = newFixityDesk(cfg, opts, d, rows, id.root.Account)
 	n.jobs = job.New(job.Config{

@@ -138,6 +138,9 @@ func Run(ctx context.Context, cfg config.Config, opts Options) (err error) {
 	if err := s.agreeMode(ctx, cfg.TestMode); err != nil {
 		return err
 	}
+	if err := s.agreeGrace(ctx, cfg.OrphanGrace); err != nil {
+		return err
+	}
 	if err := s.agreeTime(ctx, opts.system, cfg.TestMode); err != nil {
 		return err
 	}

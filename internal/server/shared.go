@@ -13,7 +13,8 @@ import (
 // What servers that share rows agree on, by the name it has there. Format: never
 // change.
 const (
-	agreedMode  = "mode"  // modeNormal or modeTest
+	agreedMode  = "mode" // modeNormal or modeTest
+	agreedGrace = "orphan.grace"
 	agreedClock = "clock" // the latest state of a clock of theirs, as in clockFile
 )
 
@@ -45,6 +46,39 @@ func (s *stores) agreeMode(ctx context.Context, test bool) error {
 		}
 		return "", errors.New("the database was first served in test mode, where the clock was movable, and is served in no other; set test_mode, or name another database and another bucket")
 	})
+}
+
+// agreeGrace refuses another orphan.grace than that of the servers that are
+// running: one that deletes sooner than another expects would take bytes from
+// under a row that is about to name them. Without others any will do.
+func (s *stores) agreeGrace(ctx context.Context, grace time.Duration) error {
+	if s.alone {
+		return nil
+	}
+	settle := func(mine string) (was string, err error) {
+		err = s.rows.Agree(ctx, agreedGrace, func(_ meta.Tx, holds string) (string, error) {
+			was = holds
+			return mine, nil
+		})
+		return was, err
+	}
+	was, err := settle(grace.String())
+	if err != nil || was == "" || was == grace.String() {
+		return err
+	}
+	// Who connects from here on finds the new one, and is refused if it has
+	// another: so whoever goes by the old one is among those that are counted.
+	n, err := s.rows.Writers(ctx)
+	if err == nil && n <= 1 {
+		return nil
+	}
+	// After a crash before this, the others would have to be given the new one at
+	// their next start.
+	_, undo := settle(was)
+	if err = errors.Join(err, undo); err != nil {
+		return err
+	}
+	return fmt.Errorf("the servers that share the rows have an orphan.grace of %s and this one was given %s: set it to the same for all; to change it, stop all of them first", was, grace)
 }
 
 // apartMax is how far the clock of a machine may be off that of the database, by

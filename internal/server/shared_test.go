@@ -92,6 +92,7 @@ func TestSharedRefusals(t *testing.T) {
 		{"another account", func(c *config.Config) { c.Root.Account = other.Account }, server.Options{}, "the rows belong to account " + string(c.root.Account)},
 		{"a mirror", func(c *config.Config) { c.Storage.Mirror = filepath.Join(t.TempDir(), "mirror") }, server.Options{}, "storage.mirror is for a server that has its bytes to itself"},
 		{"test mode", func(c *config.Config) { c.TestMode = true }, server.Options{}, "in use by another server"},
+		{"another grace", func(c *config.Config) { c.OrphanGrace /= 2 }, server.Options{}, "have an orphan.grace of 24h0m0s and this one was given 12h0m0s"},
 		{"a clock that is fast", func(*config.Config) {}, off(11 * time.Minute), "ahead of that of the database"},
 		{"a clock that is slow", func(*config.Config) {}, off(-11 * time.Minute), "behind that of the database"},
 	} {
@@ -121,6 +122,11 @@ func TestSharedRefusals(t *testing.T) {
 	// Nobody is at it any more, and it has been for other than tests all the same.
 	c.root.KeyID, c.root.Secret = other.KeyID, other.Secret
 	cfg := c.server(t.TempDir())
+	cfg.OrphanGrace *= 2
+	start(t, cfg).stop(t)
+	cfg = c.server(t.TempDir())
+	start(t, cfg).stop(t)
+	cfg = c.server(t.TempDir())
 	cfg.TestMode = true
 	if text := c.refused(cfg, server.Options{}); !strings.Contains(text, "served without test_mode") {
 		t.Errorf("test mode when all have gone: %s", text)

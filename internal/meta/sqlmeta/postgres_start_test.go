@@ -112,6 +112,17 @@ func TestPostgresAlone(t *testing.T) {
 	if err != nil {
 		t.Fatalf("a second store: %v", err)
 	}
+	writers := func(when string, s *sqlmeta.Store, want int) {
+		t.Helper()
+		if n, err := s.Writers(t.Context()); err != nil || n != want {
+			t.Errorf("%s: %d stores can write, %v; want %d", when, n, err, want)
+		}
+	}
+	writers("two", shared, 2)
+	if err := c.Do("CREATE DATABASE other"); err != nil {
+		t.Fatal(err)
+	}
+	writers("in another database", openAt(t, sqlmeta.Config{URL: c.URL("other")}), 1)
 	if err := second.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -128,6 +139,7 @@ func TestPostgresAlone(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	writers("alone", alone, 1)
 	if _, err := insertPlain(alone, 1); err != nil {
 		t.Errorf("alone: %v", err)
 	}
