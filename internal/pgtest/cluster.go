@@ -217,6 +217,14 @@ func (c *Cluster) Demote() error {
 // Promote makes it a server again that writes, when it runs the next time.
 func (c *Cluster) Promote() error { return os.Remove(filepath.Join(c.data(), "standby.signal")) }
 
+// PID is the process id of the server while it runs, 0 while it does not.
+func (c *Cluster) PID() int {
+	if c.server == nil {
+		return 0
+	}
+	return c.server.process.Pid
+}
+
 // Shutdown ends the server in good order: transactions are cut off, and what
 // they wrote is undone.
 func (c *Cluster) Shutdown() error { return c.end(syscall.SIGINT) }

@@ -145,6 +145,7 @@ func bucketCosts(t *testing.T, w *tabwriter.Writer) {
 		tell(w, "database and bucket", l, before, measure())
 	}
 	tellBackends(t, w, conn)
+	tellIdle(t, w, conn)
 
 	// What reading everything asks for.
 	blobs := 0
@@ -164,6 +165,32 @@ func bucketCosts(t *testing.T, w *tabwriter.Writer) {
 		}
 	}
 	fmt.Fprintf(w, "database and bucket\tscrub\tpieces a second\t%.0f\n", float64(blobs)/took.Seconds())
+}
+
+// idle is how long a server is watched that has nothing to do.
+const idle = 2 * time.Minute
+
+// tellIdle prints how often a server asks the database that has nothing to do.
+func tellIdle(t *testing.T, w *tabwriter.Writer, conn *pgx.Conn) {
+	t.Helper()
+	count := func() (n float64) {
+		t.Helper()
+		err := conn.QueryRow(t.Context(), "SELECT (xact_commit + xact_rollback)::float8 FROM pg_stat_database WHERE datname = current_database()").Scan(&n)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	wait := func(d time.Duration) {
+		select {
+		case <-t.Context().Done():
+		case <-time.After(d):
+		}
+	}
+	wait(idle / 2) // until sessions have told what they did before
+	before := count()
+	wait(idle)
+	fmt.Fprintf(w, "database and bucket\tidle\ttransactions a second\t%.2f\n", (count()-before)/idle.Seconds())
 }
 
 // tellBackends prints the memory of the connections of a server that others do
