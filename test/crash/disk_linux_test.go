@@ -18,9 +18,9 @@ import (
 
 const (
 	diskBytes = 96 << 20
-	fillMax   = 5000             // uploads tried to fill the disk
-	spaceMax  = 90 * time.Second // until freed space is back
-	keepCount = 3                // archives kept when the others are deleted
+	fillMax   = 5000            // uploads tried to fill the disk
+	spaceMax  = 5 * time.Minute // until freed space is back
+	keepCount = 3               // archives kept when the others are deleted
 )
 
 // TestFullDisk fills the disk of a server: refusals must be honest, earlier

@@ -20,7 +20,7 @@ import (
 var mirrorRounds = flag.Int("mirror-rounds", 1, "rounds of TestKillMirrored, each of which loses both disks in turn")
 
 // wholeMax bounds the time until every blob has two copies.
-const wholeMax = 3 * time.Minute
+const wholeMax = 5 * time.Minute
 
 // twin is a store with a second copy.
 type twin struct {

@@ -14,10 +14,10 @@ import (
 )
 
 const (
-	jobMax     = 60 * time.Second // one job to its end
-	readers    = 4                // connections that read archives back
-	oldSample  = 150              // archives read again though checked before
-	jobsSample = 40               // jobs from before the kill looked at
+	jobMax     = 3 * time.Minute // one job to its end
+	readers    = 4               // connections that read archives back
+	oldSample  = 150             // archives read again though checked before
+	jobsSample = 40              // jobs from before the kill looked at
 )
 
 func (v *verifier) archives(want func(*archive) bool) []*archive {

@@ -17,7 +17,7 @@ import (
 	"moraine/test/internal/wire"
 )
 
-const waitMax = time.Minute
+const waitMax = 3 * time.Minute
 
 // serverBinary is the server under test; set by TestMain.
 var serverBinary string

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"net/http"
@@ -137,6 +138,11 @@ type failing struct{}
 
 func (failing) Read([]byte) (int, error) { return 0, io.ErrUnexpectedEOF }
 
+// everyFault has a store refuse and fail requests of an upload in parts, too. It
+// has then done nothing, as one that was not reached, and smaller blobs show what
+// is made of its answer; here that sends nine megabytes again and again.
+var everyFault = flag.Bool("every-fault", false, "fail uploads in parts in every way")
+
 // faultSizes are those of a record, an object put by one request, and one in parts.
 var faultSizes = []int64{1000, 2 << 20, 9<<20 + 1}
 
@@ -166,6 +172,9 @@ func TestEveryRequestFails(t *testing.T) {
 	t.Parallel()
 	for name, what := range map[string]fault{"lost": lost, "unheard": unheard, "slow down": slowDown, "broken": broken} {
 		for _, size := range faultSizes {
+			if size > 8<<20 && (what == slowDown || what == broken) && !*everyFault {
+				continue
+			}
 			for _, ever := range []bool{false, true} {
 				t.Run(fmt.Sprintf("%s, %d bytes, for ever %v", name, size, ever), func(t *testing.T) {
 					t.Parallel()

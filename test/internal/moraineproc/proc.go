@@ -28,8 +28,8 @@ const (
 )
 
 const (
-	readyMax = 120 * time.Second // a start that recovers a big store
-	stopMax  = 60 * time.Second
+	readyMax = 5 * time.Minute // a start that recovers a big store
+	stopMax  = 3 * time.Minute
 	logMax   = 256 << 10
 )
 
