@@ -370,3 +370,25 @@ func TestEphemeralAndTestMode(t *testing.T) {
 		t.Errorf("printed and loaded: %v (-want +got):\n%s", err, diff)
 	}
 }
+
+// TestUnserved loads settings of servers that share a house for who looks at its
+// stores alone: what the servers must have in common may be left out.
+func TestUnserved(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "moraine.yaml")
+	if err := os.WriteFile(file, []byte("data: d\nmeta: postgres://db/moraine\nblobs: s3://bucket/prefix\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := config.Load(config.Sources{File: file}); err == nil || !strings.Contains(err.Error(), "MORAINE_ROOT_ACCESS_KEY_ID") {
+		t.Errorf("without what servers must share: %v", err)
+	}
+	if _, err := config.Load(config.Sources{File: file, Unserved: true}); err != nil {
+		t.Errorf("by who serves nobody: %v", err)
+	}
+	if err := os.WriteFile(file, []byte("data: d\nmeta: nonsense\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := config.Load(config.Sources{File: file, Unserved: true}); err == nil {
+		t.Error("nonsense is accepted")
+	}
+}

@@ -23,6 +23,9 @@ type Sources struct {
 	Flags   *pflag.FlagSet  // made with AddFlags; nil for none
 	Environ func() []string // as os.Environ; nil for none
 	File    string          // YAML; "" for the one MORAINE_CONFIG names, if any
+	// Unserved is for who looks at the stores alone: what servers that share them
+	// must have in common, the root key above all, need not be given.
+	Unserved bool
 }
 
 // fileVariable names the settings file when no flag does.
@@ -79,6 +82,9 @@ func Load(src Sources) (Config, error) {
 		c.Data = ""
 	}
 	c.settleRegions(given["regions"])
+	if src.Unserved {
+		return c, c.validateUnserved()
+	}
 	return c, c.Validate()
 }
 

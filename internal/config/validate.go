@@ -30,10 +30,13 @@ var regionName = regexp.MustCompile(`^[a-z][a-z0-9-]{0,62}$`)
 
 // Validate reports everything that is wrong with c, one sentence per fault.
 // It looks at nothing but c.
-func (c *Config) Validate() error {
+func (c *Config) Validate() error { return errors.Join(c.validateUnserved(), c.checkShared()) }
+
+// validateUnserved is Validate for settings by which nobody serves.
+func (c *Config) validateUnserved() error {
 	return errors.Join(
 		c.checkListen(), c.checkMeta(), c.checkStorage(), c.checkAdmin(), c.checkTLS(), c.checkRoot(), c.checkRegions(), c.checkScrub(),
-		c.checkLifetimes(), c.checkNotify(), c.checkBounds(), c.checkChoices(), c.checkAudit(), c.checkEncryption(), c.checkShared(),
+		c.checkLifetimes(), c.checkNotify(), c.checkBounds(), c.checkChoices(), c.checkAudit(), c.checkEncryption(),
 	)
 }
 
