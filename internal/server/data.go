@@ -46,6 +46,7 @@ type data struct {
 	used  bool        // there were rows when it was opened
 	// shared is set if rows and bytes are where other servers have them too.
 	shared   bool
+	moving   bool // no other process may use the rows, wherever they are
 	testMode bool
 }
 

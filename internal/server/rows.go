@@ -74,7 +74,10 @@ func (d *data) openRows(ctx context.Context, log *slog.Logger, now func() time.T
 	if !d.testMode {
 		now = nil // the time of the database, which all servers share
 	}
-	rows, err := sqlmeta.Open(ctx, sqlmeta.Config{URL: address, Views: d.rows.Readers, Alone: !d.shared, Log: log, Now: now})
+	rows, err := sqlmeta.Open(ctx, sqlmeta.Config{
+		URL: address, Views: d.rows.Readers, Log: log, Now: now,
+		Alone: !d.shared, Together: d.shared && !d.moving, Moving: d.shared && d.moving,
+	})
 	if err != nil {
 		return nil, fmt.Errorf("the database that meta or meta_file names: %w", err)
 	}

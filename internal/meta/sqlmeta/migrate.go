@@ -78,15 +78,13 @@ func openPostgres(ctx context.Context, c Config) (_ *Store, err error) {
 	if err != nil {
 		return nil, err
 	}
-	var alone *hold
-	if c.Alone {
-		if alone, err = takeHold(ctx, c); err != nil {
-			return nil, err
-		}
+	held, err := takeHold(ctx, c)
+	if err != nil {
+		return nil, err
 	}
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, alone.close())
+			err = errors.Join(err, held.close())
 		}
 	}()
 	writing, err := newPostgres(c, roleWriter, 1)
@@ -101,22 +99,28 @@ func openPostgres(ctx context.Context, c Config) (_ *Store, err error) {
 	if err != nil {
 		return nil, err
 	}
-	s.id, s.alone = id, alone
+	s.id, s.hold = id, held
 	return s, nil
 }
 
-// aloneLock is the advisory lock of a store that has its database for itself.
-// Format: never change.
-const aloneLock = stepsLock + 1
+// Advisory locks that stores keep as long as they are open. Format: never change.
+const (
+	aloneLock = stepsLock + 1 // of one that has its database for itself
+	moveLock  = stepsLock + 2 // of one that moves rows; those of servers that share rows share it
+)
 
-// hold is a connection that does nothing but hold aloneLock. It is gone when the
-// connection is, and not taken again: what it keeps apart are starts.
+// hold is a connection that does nothing but hold locks. They are gone when the
+// connection is, and not taken again: what they keep apart are starts.
 type hold struct {
 	db  *sql.DB
 	ses *session
 }
 
+// takeHold takes the locks that c wants; nil if it wants none.
 func takeHold(ctx context.Context, c Config) (_ *hold, err error) {
+	if !c.Alone && !c.Moving && !c.Together {
+		return nil, nil //nolint:nilnil // there is none
+	}
 	h := &hold{}
 	if h.db, err = newPostgres(c, roleAlone, 1); err != nil {
 		return nil, err
@@ -124,21 +128,45 @@ func takeHold(ctx context.Context, c Config) (_ *hold, err error) {
 	if h.ses, err = reach(ctx, h.db); err != nil {
 		return nil, errors.Join(err, h.db.Close())
 	}
-	_, err = h.ses.conn.ExecContext(ctx, "SELECT pg_advisory_lock($1)", int64(aloneLock))
-	if err == nil {
-		return h, nil
+	if c.Alone {
+		err = h.lock(ctx, "pg_advisory_lock", aloneLock)
 	}
-	if faultOf(err) == faultConflict {
-		err = moraine.Wrap(err, moraine.Unavailable, "the database is in use by another server")
+	if c.Moving && err == nil {
+		err = h.lock(ctx, "pg_advisory_lock", moveLock)
 	}
-	return nil, errors.Join(translate(err), h.close())
+	if c.Together && err == nil {
+		err = h.lock(ctx, "pg_advisory_lock_shared", moveLock)
+	}
+	if err != nil {
+		return nil, errors.Join(err, h.close())
+	}
+	return h, nil
 }
+
+func (h *hold) lock(ctx context.Context, function string, key int64) error {
+	_, err := h.ses.conn.ExecContext(ctx, "SELECT "+function+"($1)", key)
+	if err != nil && faultOf(err) == faultConflict {
+		what := "in use by another server"
+		if key == moveLock {
+			what = "in use by a server, or by a move; stop all servers that use it first, or let the move end"
+		}
+		return moraine.Wrap(err, moraine.Unavailable, "the database is %s", what)
+	}
+	return translate(err)
+}
+
+// letGoTimeout bounds the wait for a database that may be away.
+const letGoTimeout = time.Second
 
 // close lets go; there may be nothing to let go of.
 func (h *hold) close() error {
 	if h == nil {
 		return nil
 	}
+	// The end of the session lets go, too, but some time after its connection.
+	ctx, cancel := context.WithTimeout(context.Background(), letGoTimeout)
+	defer cancel()
+	_, _ = h.ses.conn.ExecContext(ctx, "SELECT pg_advisory_unlock_all()")
 	return errors.Join(h.ses.close(), h.db.Close())
 }
 

@@ -5,6 +5,7 @@ import (
 	"sync"
 	"testing"
 
+	"moraine"
 	"moraine/internal/meta"
 	"moraine/internal/meta/metatest"
 	"moraine/internal/meta/sqlmeta"
@@ -54,4 +55,38 @@ func TestPostgresConformance(t *testing.T) {
 		}()
 		return openAt(t, sqlmeta.Config{URL: url})
 	})
+}
+
+// TestKeptApart opens a database for servers that share it and for a move, which
+// exclude each other, and leaves those alone that say nothing.
+func TestKeptApart(t *testing.T) {
+	t.Parallel()
+	url := pgtest.With(migrated(t), "lock_timeout", "2s")
+	together, moving := sqlmeta.Config{URL: url, Together: true}, sqlmeta.Config{URL: url, Moving: true}
+	open := func(c sqlmeta.Config, want bool) *sqlmeta.Store {
+		t.Helper()
+		s, err := sqlmeta.Open(t.Context(), c)
+		if (err == nil) != want || err != nil && !moraine.IsKind(err, moraine.Unavailable) {
+			t.Fatalf("open %+v: %v, want it open: %t", c, err, want)
+		}
+		return s
+	}
+	shut := func(s *sqlmeta.Store) {
+		t.Helper()
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+	one, two := open(together, true), open(together, true)
+	open(moving, false)
+	shut(open(sqlmeta.Config{URL: url}, true))
+	shut(open(sqlmeta.Config{URL: url, Alone: true}, true))
+	shut(one)
+	open(moving, false)
+	shut(two)
+	mover := open(moving, true)
+	open(moving, false)
+	open(together, false)
+	shut(mover)
+	shut(open(together, true))
 }

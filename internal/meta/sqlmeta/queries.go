@@ -35,7 +35,7 @@ var queries = [...]string{
 	keyGet, keyList, keySave, keyDelete, keyTouch,
 	blobKeyList, blobKeySave,
 	timeGet,
-	houseGet, houseSave, arrivalSave, arrivalList, arrivalDrop, extentMoved,
+	houseGet, houseSave, arrivalSave, arrivalList, arrivalsOf, arrivalDrop, extentMoved,
 }
 
 // listed holds the same.

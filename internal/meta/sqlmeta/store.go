@@ -28,6 +28,11 @@ type Config struct {
 	// Alone refuses a database of PostgreSQL that another store has open alone.
 	// Zero: any number of stores.
 	Alone bool
+	// Together is for a store of a server that shares the database with others,
+	// and Moving for one that must not be used by any of them: while there is one
+	// kind, the other is refused. Moving also refuses a second one. On SQLite
+	// neither means anything. Zero: neither.
+	Together, Moving bool
 	// Views is how many Views run at the same time; the others wait. Each may
 	// hold a connection, on SQLite with 2 MiB of page cache. Zero means 8.
 	Views int
@@ -69,7 +74,7 @@ type Store struct {
 	readers *readers
 	writer  *writer
 	id      string // of the database; "" on SQLite
-	alone   *hold  // nil if others may have it open
+	hold    *hold  // nil if others may have it open, whatever they do
 
 	mu     sync.Mutex
 	closed bool           // guarded by mu
@@ -192,7 +197,7 @@ func (s *Store) Close() error {
 		s.active.Wait()
 		// The writer closes last: the last connection moves the write-ahead
 		// log into the database file, which readers may not.
-		s.endErr = errors.Join(s.readers.close(), s.writer.close(), s.alone.close())
+		s.endErr = errors.Join(s.readers.close(), s.writer.close(), s.hold.close())
 	})
 	return s.endErr
 }
