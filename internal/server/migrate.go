@@ -43,8 +43,9 @@ func HouseSettings(name string) (config.Config, error) {
 	if err == nil && !info.IsDir() {
 		return config.Load(config.Sources{File: name, Unserved: true})
 	}
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return config.Config{}, err
+	ext := filepath.Ext(name)
+	if err != nil && (!errors.Is(err, fs.ErrNotExist) || ext == ".yaml" || ext == ".yml") {
+		return config.Config{}, err // a misspelt file is no new directory
 	}
 	cfg, err := config.Load(config.Sources{})
 	cfg.Data = name

@@ -105,7 +105,7 @@ func (j *journey) move(s *moraineproc.Server, from, to *house) *moraineproc.Serv
 		s = j.copyKilled(s, from, to)
 	}
 	// Once through, with nobody killed.
-	r := j.moraine(migrating(from, to, "--admin-listen", s.AdminAddr)...).reply(j)
+	r := j.copy(s, from, to)
 	if r.Done || r.Copied+r.Present != r.Blobs || r.Damaged != 0 {
 		j.Errorf("copied while served: %+v", r)
 	}
@@ -169,6 +169,20 @@ func (j *journey) neighbour(from, to *house) {
 	o := j.moraine(migrating(&next, to)...)
 	if o.status == 0 || !strings.Contains(o.stderr.String(), "in use by") {
 		j.Errorf("%s moves although it is in use: %d %s", from.name, o.status, o.stderr.String())
+	}
+}
+
+// copy has a served house copy its bytes. The server may have to notice first that
+// who asked it before was killed.
+func (j *journey) copy(s *moraineproc.Server, from, to *house) reply {
+	j.Helper()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for limit := time.Now().Add(commandMax); ; <-tick.C {
+		o := j.moraine(migrating(from, to, "--admin-listen", s.AdminAddr)...)
+		if !strings.Contains(o.stderr.String(), "being moved already") || time.Now().After(limit) {
+			return o.reply(j)
+		}
 	}
 }
 
