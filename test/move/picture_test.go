@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -202,7 +203,12 @@ func (h *history) settled(s *moraineproc.Server) {
 	h.Helper()
 	c := client(s)
 	defer c.Close()
-	j, err := c.AwaitJob(h.Context(), retained, h.unready)
+	tick := time.NewTicker(100 * time.Millisecond) // it may take seconds
+	defer tick.Stop()
+	j, err := c.DescribeJob(h.Context(), retained, h.unready)
+	for limit := time.Now().Add(commandMax); err == nil && !j.Completed && time.Now().Before(limit); <-tick.C {
+		j, err = c.DescribeJob(h.Context(), retained, h.unready)
+	}
 	h.must("await a job", err)
 	if j.StatusCode != "Succeeded" || j.ArchiveId == nil {
 		h.Fatalf("the job that was under way is %+v", j)
