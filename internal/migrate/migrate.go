@@ -14,7 +14,8 @@
 //	old Left, new Home             moved
 //
 // In no state would both be served, and from each but the last the move goes on
-// where it was.
+// where it was. What a run that was killed left in the new store without a note is
+// deleted by the next one.
 package migrate
 
 import (

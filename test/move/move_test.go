@@ -204,7 +204,7 @@ func (j *journey) copyKilled(s *moraineproc.Server, from, to *house) *morainepro
 	defer cancel()
 	var clients sync.WaitGroup
 	clients.Go(func() { j.during(ctx, s) })
-	j.fuse.light(j.budget(), "", 0, func() { kill(victim) })
+	j.fuse.light(j.budget(), "", 0, func() bool { kill(victim); return serverDies })
 	j.finish(cmd, o)
 	blown := j.fuse.douse()
 	cancel()
@@ -254,7 +254,7 @@ func (j *journey) end(from, to *house, want picture) picture {
 			if attempt < *kills {
 				most = j.budget()
 			}
-			j.fuse.light(most, word, after, func() { kill(cmd.Process.Pid) })
+			j.fuse.light(most, word, after, func() bool { kill(cmd.Process.Pid); return true })
 		}
 		j.finish(cmd, o)
 		if !j.fuse.douse() {

@@ -9,7 +9,9 @@ import (
 )
 
 // fuse goes off once, before a piece of traffic is passed on: when so many bytes
-// have passed, or some pieces after one with a certain word.
+// have passed, or some pieces after one with a certain word. That piece, and what
+// follows on its connection, goes nowhere, if what blow says is that who sent it
+// is dead.
 type fuse struct {
 	mu    sync.Mutex // guards the rest
 	lit   bool
@@ -17,12 +19,12 @@ type fuse struct {
 	word  []byte // nil for none
 	after int    // pieces of the client after the word that may pass
 	seen  bool
-	blow  func()
+	blow  func() (dead bool)
 	blown bool
 }
 
 // light arms the fuse.
-func (f *fuse) light(n int64, word string, after int, blow func()) {
+func (f *fuse) light(n int64, word string, after int, blow func() (dead bool)) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.lit, f.blown, f.seen = true, false, false
@@ -42,11 +44,8 @@ func (f *fuse) douse() bool {
 func (f *fuse) passes(piece []byte, fromClient bool) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if !f.lit {
+	if !f.lit || f.blown {
 		return true
-	}
-	if f.blown {
-		return false
 	}
 	now := false
 	if f.bytes > 0 {
@@ -60,11 +59,8 @@ func (f *fuse) passes(piece []byte, fromClient bool) bool {
 			f.after--
 		}
 	}
-	if now {
-		f.blown = true
-		f.blow()
-	}
-	return !now
+	f.blown = now
+	return !now || !f.blow()
 }
 
 // relay forwards connections to one place, past a fuse.
