@@ -25,7 +25,7 @@ type MigrateReply struct {
 	Copied       int64            `json:"copied"` // blobs, by this run
 	CopiedBytes  int64            `json:"copiedBytes"`
 	Present      int64            `json:"present"` // blobs that were there before
-	Removed      int64            `json:"removed"` // copies of blobs that are no more
+	Removed      int64            `json:"removed"` // copies of blobs that are no more, or of which nobody knew after a run was cut off
 	Damaged      int64            `json:"damaged"`
 	DamagedBlobs []string         `json:"damagedBlobs,omitempty"` // the first thousand
 	Rows         map[string]int64 `json:"rows,omitempty"`         // by table, once they moved

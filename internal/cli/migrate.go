@@ -71,6 +71,8 @@ not move; 2 it could not be done.`),
 			return &exit{exitFailed, err}
 		case err != nil:
 			return &exit{exitUsage, err}
+		case reply.Damaged > 0 && !reply.Done:
+			return &exit{exitFailed, fmt.Errorf("%d blobs are damaged and were not copied; repair them before the move is to end", reply.Damaged)}
 		}
 		return nil
 	}

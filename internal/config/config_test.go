@@ -192,7 +192,6 @@ func TestFaults(t *testing.T) {
 		{"a mapped network", []string{"--server-trusted-proxies=::ffff:10.0.0.0/104"}, nil, "", []string{"not a network"}},
 		{"too many proxies", []string{"--server-trusted-proxies=" + strings.Repeat("127.0.0.1,", 101)}, nil, "", []string{"more than 100"}},
 		{"a password in the URL", []string{"--meta=postgres://m:sesame@db/m"}, nil, "", []string{"there is a password in meta", "meta_file", "MORAINE_META_PASSWORD"}},
-		{"a password with a slash", []string{"--meta=postgres://m:12/sesame@db/m"}, nil, "", []string{"meta is not the URL"}},
 		{"a password behind the URL", nil, nil, "meta: postgres://m@db/m?password=sesame\n", []string{"there is a password in meta"}},
 		{"another engine", []string{"--meta=mysql://m:sesame@db/m"}, nil, "", []string{"postgres://user@host"}},
 		{"a broken URL", []string{"--meta=postgres://m:sesame@[db/m"}, nil, "", []string{"postgres://user@host"}},
@@ -369,5 +368,27 @@ func TestEphemeralAndTestMode(t *testing.T) {
 	got, err := load(t, nil, nil, want.Print())
 	if diff := cmp.Diff(want, got); err != nil || diff != "" {
 		t.Errorf("printed and loaded: %v (-want +got):\n%s", err, diff)
+	}
+}
+
+// TestHouse loads settings of servers that share a house for who looks at its
+// stores alone: what the servers must have in common may be left out.
+func TestHouse(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "moraine.yaml")
+	if err := os.WriteFile(file, []byte("data: d\nmeta: postgres://db/moraine\nblobs: s3://bucket/prefix\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := config.Load(config.Sources{File: file}); err == nil || !strings.Contains(err.Error(), "MORAINE_ROOT_ACCESS_KEY_ID") {
+		t.Errorf("without what servers must share: %v", err)
+	}
+	if _, err := config.Load(config.Sources{File: file, House: true}); err != nil {
+		t.Errorf("by who serves nobody: %v", err)
+	}
+	if err := os.WriteFile(file, []byte("data: d\nmeta: nonsense\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := config.Load(config.Sources{File: file, House: true}); err == nil {
+		t.Error("nonsense is accepted")
 	}
 }

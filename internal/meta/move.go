@@ -16,6 +16,7 @@ type Mover interface {
 
 	// House says whether the rows are those that are served.
 	House(ctx context.Context) (House, error)
+	// SetHouse changes that. Home forgets the Arrivals.
 	SetHouse(ctx context.Context, h House) error
 	// Empty reports whether there is no row but those of House and Arrivals.
 	Empty(ctx context.Context) (bool, error)
@@ -27,6 +28,10 @@ type Mover interface {
 	// first one being after the given id, the zero id for the start. Their Since
 	// is zero.
 	Arrivals(ctx context.Context, after moraine.BlobID, limit int) ([]moraine.Garbage, error)
+
+	// ArrivalsOf returns those of some blobs, at most 256, that arrived, in any
+	// order. Their Since is zero.
+	ArrivalsOf(ctx context.Context, blobs []moraine.BlobID) ([]moraine.Garbage, error)
 
 	// TakeRows replaces all rows by those of from, which nobody changes meanwhile,
 	// and returns how many there are, by table. Extents get the references that

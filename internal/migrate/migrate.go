@@ -14,7 +14,8 @@
 //	old Left, new Home             moved
 //
 // In no state would both be served, and from each but the last the move goes on
-// where it was.
+// where it was. What a run that was killed left in the new store without a note is
+// deleted by the next one.
 package migrate
 
 import (
@@ -49,6 +50,9 @@ type Config struct {
 	// a row's reference another place in Blobs.
 	Stored func(blob.Info) blob.Info
 	Place  func(ref, inner moraine.BlobRef) moraine.BlobRef
+	// Parts gives the references by which a walk of To.Blobs shows the copies that
+	// a reference of it names.
+	Parts func(ref moraine.BlobRef) []moraine.BlobRef
 	// Pace is asked before n bytes are read. Zero: as fast as it goes.
 	Pace func(ctx context.Context, n int) error
 	// ReadBack has each copy read again from the medium. To.Blobs must be a
@@ -69,6 +73,7 @@ type Tally struct {
 	Copied, Copies int64 // blobs copied by this run, and their bytes as stored
 	Present        int64 // blobs that had arrived before
 	Removed        int64 // copies deleted, since the old store has the blob no more
+	Strays         int64 // copies deleted that a run made which was cut off before it noted them
 	Damaged        []Damage
 	DamagedCount   int64
 }
@@ -82,15 +87,19 @@ type Damage struct {
 
 // Bounds of a move.
 const (
-	batch      = 256  // blobs looked at together
-	workers    = 4    // copies at the same time
-	damagedMax = 1000 // that are remembered one by one
-	passesMax  = 8    // at the end, until nothing is missing
+	batch      = 256       // blobs looked at together
+	batchBytes = 256 << 20 // of them, but for the last one: what a run that is cut off has to copy again
+	workers    = 4         // copies at the same time
+	straysMax  = 10_000    // remembered in one walk
+	damagedMax = 1000      // that are remembered one by one
+	passesMax  = 8         // at the end, until nothing is missing
 )
 
-// Service is one move. One goroutine uses it.
+// Service is one move. One goroutine uses it, and nobody else puts anything into
+// the new stores.
 type Service struct {
-	cfg Config
+	cfg     Config
+	resumed bool // a run before this one may have left copies that it did not note
 }
 
 // New returns a move and touches nothing.
@@ -128,6 +137,7 @@ func (s *Service) Begin(ctx context.Context) error {
 	case to.State == meta.Arriving && to.Other != s.cfg.From.Name:
 		return moraine.Errorf(moraine.Invalid, "%s is being moved into from %s, not from %s", s.cfg.To.Name, to.Other, s.cfg.From.Name)
 	case to.State == meta.Arriving:
+		s.resumed = true
 		return nil
 	}
 	empty, err := s.cfg.To.Rows.Empty(ctx)
@@ -144,48 +154,140 @@ func (s *Service) Begin(ctx context.Context) error {
 // be served meanwhile: what comes and goes is for the next time.
 func (s *Service) Bytes(ctx context.Context) (Tally, error) {
 	var t Tally
-	for after := (moraine.BlobID{}); ; {
-		list, err := s.page(ctx, after)
-		if err != nil {
+	if s.resumed {
+		if err := s.tidy(ctx, &t); err != nil {
 			return t, err
 		}
-		last := moraine.BlobID{}
-		if len(list) > 0 {
-			last = list[len(list)-1].Blob
+		s.resumed = false // but for what this run does, which ends with the first error
+	}
+	for after := (moraine.BlobID{}); ; {
+		p, err := s.page(ctx, after)
+		if err == nil {
+			err = s.batch(ctx, &t, p)
 		}
-		if err := s.batch(ctx, &t, after, last, list); err != nil {
+		if err != nil {
+			s.resumed = true
 			return t, err
 		}
 		s.cfg.Progress(t)
-		if len(list) < batch {
+		if p.end {
 			return t, nil
 		}
-		after = last
+		after = p.list[len(p.list)-1].Blob
 	}
 }
 
-// page reads extents, with their bodies, in order of blob.
-func (s *Service) page(ctx context.Context, after moraine.BlobID) (list []meta.Placed, err error) {
+// page is a piece of the old store in order of blob.
+type page struct {
+	after moraine.BlobID
+	list  []meta.Placed // extents, with their bodies
+	end   bool          // there is nothing behind them
+}
+
+func (s *Service) page(ctx context.Context, after moraine.BlobID) (p page, err error) {
 	err = s.cfg.From.Rows.View(ctx, func(tx meta.Tx) error {
 		extents, err := tx.Bodies().Blobs(after, batch)
 		if err != nil {
 			return err
 		}
-		list = make([]meta.Placed, len(extents))
-		for i, e := range extents {
-			if list[i].Body, list[i].Extent, err = tx.Bodies().ByBlob(e.Blob); err != nil {
+		p = page{after: after, end: len(extents) < batch}
+		var size int64
+		for _, e := range extents {
+			if size >= batchBytes {
+				p.end = false
+				break
+			}
+			size += e.Size
+			body, e, err := tx.Bodies().ByBlob(e.Blob)
+			if err != nil {
 				return err
 			}
+			p.list = append(p.list, meta.Placed{Body: body, Extent: e})
 		}
 		return nil
 	})
-	return list, err
+	return p, err
 }
 
-// batch brings the new store up to date on the blobs after one id up to another;
-// on all that are left if the list is not full.
-func (s *Service) batch(ctx context.Context, t *Tally, after, last moraine.BlobID, list []meta.Placed) error {
-	there, gone, err := s.arrived(ctx, after, last, list)
+// tidy deletes copies that were never noted. They are durable, and nobody would
+// ever delete them in the new house: the search for orphans leaves alone what has
+// the id of a blob that a row names elsewhere.
+func (s *Service) tidy(ctx context.Context, t *Tally) error {
+	walker, ok := s.cfg.To.Blobs.(blob.Walker)
+	if !ok {
+		return nil
+	}
+	var seen []blob.Info
+	// What is found is deleted when the walk is over, at most so many at a time.
+	for more := true; more; {
+		var strays []blob.Info
+		look := func() error {
+			some, err := s.strays(ctx, seen)
+			strays, seen = append(strays, some...), seen[:0]
+			return err
+		}
+		err := walker.Walk(ctx, func(i blob.Info) error {
+			if seen = append(seen, i); len(seen) < batch {
+				return nil
+			}
+			if err := look(); err != nil {
+				return err
+			}
+			if len(strays) >= straysMax {
+				return errEnough
+			}
+			return nil
+		}, func(err error) {
+			s.cfg.Log.WarnContext(ctx, "damaged place in the new store", "err", err)
+		})
+		if more = errors.Is(err, errEnough); !more && err == nil {
+			err = look()
+		}
+		if err != nil && !more {
+			return fmt.Errorf("look for copies that were not noted: %w", err)
+		}
+		for _, i := range strays {
+			if err := s.cfg.To.Blobs.Delete(ctx, i.Ref); err != nil {
+				return fmt.Errorf("delete a copy that was not noted: %w", err)
+			}
+			t.Strays++
+		}
+	}
+	return nil
+}
+
+// errEnough ends a walk.
+var errEnough = errors.New("enough")
+
+// strays returns those of some blobs of the new store that no arrival means.
+func (s *Service) strays(ctx context.Context, found []blob.Info) (strays []blob.Info, err error) {
+	list := make([]moraine.BlobID, len(found))
+	for i := range found {
+		list[i] = found[i].ID
+	}
+	noted, err := s.cfg.To.Rows.ArrivalsOf(ctx, list)
+	if err != nil {
+		return nil, err
+	}
+	meant := make(map[moraine.BlobRef]bool, len(noted))
+	for _, g := range noted {
+		inner := s.cfg.Stored(blob.Info{ID: g.Blob, Ref: g.Ref, Size: g.Size})
+		for _, part := range s.cfg.Parts(inner.Ref) {
+			meant[part] = true
+		}
+	}
+	for _, i := range found {
+		if !meant[i.Ref] {
+			strays = append(strays, i)
+		}
+	}
+	return strays, nil
+}
+
+// batch brings the new store up to date on a page.
+func (s *Service) batch(ctx context.Context, t *Tally, p page) error {
+	list := p.list
+	there, gone, err := s.arrived(ctx, p)
 	if err != nil {
 		return err
 	}
@@ -219,12 +321,12 @@ func (s *Service) batch(ctx context.Context, t *Tally, after, last moraine.BlobI
 	}
 	failed := group.Wait()
 	// The copies are durable, and noted before anything else is: a crash before
-	// this line leaves them as orphans of the new store, which are made again and
-	// swept there once it is served.
+	// this line leaves copies that the next run deletes and makes again.
 	if err := s.cfg.To.Rows.Arrived(ctx, came, ids(gone)); err != nil {
 		return errors.Join(failed, err)
 	}
-	// What is gone is noted nowhere. A crash before the next line leaves orphans.
+	// What is gone is noted nowhere. A crash before the next line leaves it to the
+	// next run, too.
 	for _, g := range gone {
 		inner := s.cfg.Stored(blob.Info{ID: g.Blob, Ref: g.Ref, Size: g.Size})
 		if err := s.cfg.To.Blobs.Delete(ctx, inner.Ref); err != nil {
@@ -259,23 +361,22 @@ func (s *Service) judge(ctx context.Context, t *Tally, p meta.Placed, cause erro
 	return nil
 }
 
-// arrived tells which blobs of a list are there, and which are there that are not
-// in the list.
-func (s *Service) arrived(ctx context.Context, after, last moraine.BlobID, list []meta.Placed) (there map[moraine.BlobID]bool, gone []moraine.Garbage, err error) {
-	want := make(map[moraine.BlobID]bool, len(list))
-	for _, p := range list {
-		want[p.Blob] = true
+// arrived tells which blobs of a page are there, and which are there that are not
+// in it.
+func (s *Service) arrived(ctx context.Context, p page) (there map[moraine.BlobID]bool, gone []moraine.Garbage, err error) {
+	want := make(map[moraine.BlobID]bool, len(p.list))
+	for _, e := range p.list {
+		want[e.Blob] = true
 	}
-	there = make(map[moraine.BlobID]bool, len(list))
-	open := len(list) < batch // there is nothing behind the list
-	for {
+	there = make(map[moraine.BlobID]bool, len(p.list))
+	for after := p.after; ; {
 		page, err := s.cfg.To.Rows.Arrivals(ctx, after, batch)
 		if err != nil {
 			return nil, nil, err
 		}
 		for _, g := range page {
 			switch {
-			case !open && bytes.Compare(g.Blob[:], last[:]) > 0:
+			case !p.end && bytes.Compare(g.Blob[:], p.list[len(p.list)-1].Blob[:]) > 0:
 				return there, gone, nil
 			case want[g.Blob]:
 				there[g.Blob] = true
@@ -313,8 +414,12 @@ func (s *Service) copy(ctx context.Context, e moraine.Extent) (g moraine.Garbage
 		return g, 0, moraine.Errorf(moraine.Corrupt, "the blob has tree hash %s, its row %s", root, e.TreeHash)
 	}
 	inner, err := s.cfg.To.Blobs.Put(ctx, i.ID, r, i.Size)
+	if fault := r.Fault(); err != nil && fault != nil {
+		return g, 0, fault
+	}
 	if err != nil {
-		return g, 0, err
+		// Whatever its kind, it says nothing about the blob that was read.
+		return g, 0, moraine.Wrap(err, moraine.Unavailable, "%s does not take blob %s", s.cfg.To.Name, i.ID)
 	}
 	if s.cfg.ReadBack {
 		if err := s.readBack(ctx, blob.Info{ID: i.ID, Ref: inner, Size: i.Size}); err != nil {

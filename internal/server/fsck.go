@@ -124,6 +124,13 @@ func (f Fsck) Run(ctx context.Context) (res FsckResult, err error) {
 		return res, err
 	}
 	defer func() { err = errors.Join(err, s.Close()) }()
+	h, err := s.rows.House(ctx)
+	switch {
+	case err != nil:
+		return res, err
+	case h.State == meta.Arriving:
+		return res, fmt.Errorf("%s is being moved into from %s, and there may be bytes without rows and rows without bytes; end the move with `moraine migrate` first", d.dir, h.Other)
+	}
 	c := &check{Fsck: f, rows: s.rows, copies: s.copies, blobs: s.blobs, res: &res}
 	c.openKeys = func() error {
 		s, err := d.openKeys(ctx, f.Encryption, s.rows, s.blobs.SetRing, time.Now, f.Log)

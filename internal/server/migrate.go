@@ -2,6 +2,7 @@ package server
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -21,6 +22,7 @@ import (
 	"moraine/internal/mend"
 	"moraine/internal/meta"
 	"moraine/internal/migrate"
+	"moraine/internal/seal"
 )
 
 // Migration says from where to where a house moves.
@@ -41,8 +43,9 @@ func HouseSettings(name string) (config.Config, error) {
 	if err == nil && !info.IsDir() {
 		return config.Load(config.Sources{File: name, House: true})
 	}
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return config.Config{}, err
+	ext := filepath.Ext(name)
+	if err != nil && (!errors.Is(err, fs.ErrNotExist) || ext == ".yaml" || ext == ".yml") {
+		return config.Config{}, err // a misspelt file is no new directory
 	}
 	cfg, err := config.Load(config.Sources{})
 	cfg.Data = name
@@ -86,6 +89,9 @@ func (m Migration) run(ctx context.Context, from *config.Config, d *data, s *sto
 	if err != nil {
 		return reply, fmt.Errorf("the settings of the new house: %w", err)
 	}
+	if err := knowsMaster(from, &to, d); err != nil {
+		return reply, err
+	}
 	there, err := Place{}.open(to.Data, to.Meta)
 	if err != nil {
 		return reply, fmt.Errorf("the new house: %w", err)
@@ -105,7 +111,7 @@ func (m Migration) run(ctx context.Context, from *config.Config, d *data, s *sto
 			below, _ := crypt.Stored(i)
 			return below
 		},
-		Place: crypt.At, Pace: pacer.Wait, ReadBack: m.ReadBack, LeaveDamaged: m.LeaveDamaged,
+		Place: crypt.At, Parts: stores.copies.Split, Pace: pacer.Wait, ReadBack: m.ReadBack, LeaveDamaged: m.LeaveDamaged,
 		Now: opts.Now, Log: opts.Log, Progress: progress(ctx, opts.Log, opts.Now),
 	})
 	if err := move.Begin(ctx); err != nil {
@@ -139,7 +145,7 @@ func progress(ctx context.Context, log *slog.Logger, now func() time.Time) func(
 func newMigrateReply(t migrate.Tally, rows map[string]int64) adminapi.MigrateReply {
 	r := adminapi.MigrateReply{
 		Blobs: t.Blobs, Bytes: t.Bytes, Copied: t.Copied, CopiedBytes: t.Copies, Present: t.Present,
-		Removed: t.Removed, Damaged: t.DamagedCount, Rows: rows, Done: rows != nil,
+		Removed: t.Removed + t.Strays, Damaged: t.DamagedCount, Rows: rows, Done: rows != nil,
 	}
 	for _, d := range t.Damaged {
 		r.DamagedBlobs = append(r.DamagedBlobs, fmt.Sprintf("blob %s of body %s: %v", d.Blob, d.Body, d.Err))
@@ -183,6 +189,39 @@ func bringFiles(from, to *config.Config, old, there *data) error {
 		if err := there.write(name, string(text)); err != nil {
 			return err
 		}
+	}
+	return nil
+}
+
+// knowsMaster refuses a master key file of the new house that would not open what
+// the old one has sealed: that would only be seen when there is no way back.
+func knowsMaster(from, to *config.Config, old *data) error {
+	if to.MasterKeyFile == "" {
+		return nil
+	}
+	path := cmp.Or(from.MasterKeyFile, old.path(masterKeyFile))
+	text, err := Place{}.readSmall(path)
+	if errors.Is(err, fs.ErrNotExist) && from.MasterKeyFile == "" {
+		return nil // nothing was ever sealed
+	}
+	if err != nil {
+		return fmt.Errorf("the master keys of the old house: %w", err)
+	}
+	mine, err := seal.Parse(text)
+	if err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	text, err = Place{}.readSmall(to.MasterKeyFile)
+	if err != nil {
+		return fmt.Errorf("master_key_file of the new house: %w; copy %s there", err, path)
+	}
+	theirs, err := seal.Parse(text)
+	if err != nil {
+		return fmt.Errorf("%s: %w", to.MasterKeyFile, err)
+	}
+	const name = "a move"
+	if _, err := theirs.Open(mine.Seal(nil, name), name); err != nil {
+		return fmt.Errorf("the master key %s, with which the secrets of the old house are sealed, is not in %s; copy %s there", mine.Name(), to.MasterKeyFile, path)
 	}
 	return nil
 }

@@ -156,6 +156,18 @@ func TestMigrateRefused(t *testing.T) {
 	if _, err := server.Migrate(t.Context(), server.Migration{From: s.cfg.Data, To: other.cfg.Data}, server.Options{}); err == nil || !strings.Contains(err.Error(), "has rows of its own") {
 		t.Errorf("into a house that is lived in: %v", err)
 	}
+	// A master key that does not fit is seen before anything is changed.
+	strange := settings(t, filepath.Join(t.TempDir(), "untouched"))
+	strange.MasterKeyFile = filepath.Join(other.cfg.Data, "master.key")
+	if _, err := server.Migrate(t.Context(), server.Migration{From: s.cfg.Data, To: written(t, strange)}, server.Options{}); err == nil || !strings.Contains(err.Error(), "with which the secrets of the old house are sealed") {
+		t.Errorf("with another master key: %v", err)
+	}
+	if _, err := os.Stat(strange.Data); err == nil {
+		t.Error("a move that was refused has made a directory")
+	}
+	if _, err := server.Migrate(t.Context(), server.Migration{From: s.cfg.Data, To: filepath.Join(t.TempDir(), "misspelt.yaml")}, server.Options{}); err == nil || !strings.Contains(err.Error(), "misspelt.yaml") {
+		t.Errorf("with a file that is not there: %v", err)
+	}
 	// Cut off, it goes on, and to nowhere else.
 	to := t.TempDir()
 	ctx, cancel := context.WithCancel(t.Context())

@@ -47,7 +47,10 @@ func (s *Store) House(ctx context.Context) (meta.House, error) {
 func (s *Store) SetHouse(ctx context.Context, h meta.House) error {
 	return s.Update(ctx, func(mtx meta.Tx) error {
 		_, err := mtx.(*tx).exec(houseSave, string(h.State), millis(h.Since), h.Other)
-		return err
+		if err != nil || h.State != meta.Home {
+			return err
+		}
+		return mtx.(*tx).raw(s.clearing(arrivalsTable)) // rows say now what is there
 	})
 }
 
@@ -78,6 +81,37 @@ func (s *Store) Arrivals(ctx context.Context, after moraine.BlobID, limit int) (
 	return list, err
 }
 
+// arrivalsMax bounds the blobs that are asked for together.
+const arrivalsMax = 256
+
+// arrivalsOf has a place for each, so that it is one statement for any number.
+var arrivalsOf = func() string {
+	places := make([]string, arrivalsMax)
+	for i := range places {
+		places[i] = fmt.Sprintf("$%d", i+1)
+	}
+	return `SELECT blob_id, ref, size FROM arrivals WHERE blob_id IN (` + strings.Join(places, ", ") + `)`
+}()
+
+// ArrivalsOf implements meta.Mover.
+func (s *Store) ArrivalsOf(ctx context.Context, blobs []moraine.BlobID) (list []moraine.Garbage, err error) {
+	if len(blobs) > arrivalsMax {
+		return nil, moraine.Errorf(moraine.Internal, "%d arrivals are asked for together", len(blobs))
+	}
+	args := make([]any, arrivalsMax)
+	for i := range args {
+		args[i] = []byte{} // no blob
+	}
+	for i := range blobs {
+		args[i] = blobs[i][:]
+	}
+	err = s.View(ctx, func(mtx meta.Tx) error {
+		list, err = many(mtx.(*tx), readBlob, arrivalsOf, args...)
+		return err
+	})
+	return list, err
+}
+
 // moved lists the tables whose rows go along to another store as they are. A
 // test holds it against the schema.
 var moved = [...]string{
@@ -89,8 +123,9 @@ var moved = [...]string{
 // extents go along with other references, and garbage stays behind: its bytes
 // do.
 const (
-	movedExtents = "extents"
-	leftGarbage  = "garbage"
+	movedExtents  = "extents"
+	leftGarbage   = "garbage"
+	arrivalsTable = "arrivals"
 )
 
 // Bounds of what one transaction of a move writes.
@@ -150,7 +185,17 @@ func (s *Store) TakeRows(ctx context.Context, source meta.Mover, now time.Time, 
 
 // clear removes all rows of a table.
 func (s *Store) clear(ctx context.Context, table string) error {
-	return s.Update(ctx, func(mtx meta.Tx) error { return mtx.(*tx).raw("DELETE FROM " + table) })
+	return s.Update(ctx, func(mtx meta.Tx) error { return mtx.(*tx).raw(s.clearing(table)) })
+}
+
+// clearing is the statement that removes all rows of a table. On both engines it
+// takes about as long for many rows as for few, which on PostgreSQL, where
+// statements have a limit, a DELETE does not.
+func (s *Store) clearing(table string) string {
+	if s.id == "" {
+		return "DELETE FROM " + table
+	}
+	return "TRUNCATE " + table
 }
 
 func (s *Store) countRows(ctx context.Context, table string) (n int64, err error) {

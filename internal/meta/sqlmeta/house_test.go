@@ -1,6 +1,7 @@
 package sqlmeta_test
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"slices"
@@ -100,6 +101,12 @@ func testTakeRows(t *testing.T, from, to *sqlmeta.Store) {
 	if err := to.Arrived(t.Context(), []moraine.Garbage{stray}, nil); err != nil {
 		t.Fatal(err)
 	}
+	wanted := []moraine.BlobID{{}, stray.Blob, extents[0].Blob, {254, 254}}
+	some, err := to.ArrivalsOf(t.Context(), wanted)
+	slices.SortFunc(some, func(a, b moraine.Garbage) int { return bytes.Compare(a.Blob[:], b.Blob[:]) })
+	if diff := cmp.Diff([]moraine.Garbage{{Blob: extents[0].Blob, Ref: "new " + extents[0].Ref, Size: extents[0].Size}, stray}, some); diff != "" || err != nil {
+		t.Errorf("arrivals of some blobs: %v, want (-), got (+):\n%s", err, diff)
+	}
 	now := time.Unix(1_800_000_000, 0).UTC()
 	none := func(moraine.Extent) (string, bool) { return "", false }
 	counts, err := to.TakeRows(t.Context(), from, now, none)
@@ -138,6 +145,12 @@ func testTakeRows(t *testing.T, from, to *sqlmeta.Store) {
 	}
 	if diff := cmp.Diff(extents, got); diff != "" {
 		t.Errorf("extents: old (-), new (+):\n%s", diff)
+	}
+	if err := to.SetHouse(t.Context(), meta.House{State: meta.Home, Since: now}); err != nil {
+		t.Error(err)
+	}
+	if left := dump(t, to, "arrivals"); len(left) > 0 {
+		t.Errorf("arrivals of a house that is served: %v", left)
 	}
 	if diff := cmp.Diff([]moraine.Extent{{Blob: stray.Blob, Ref: stray.Ref, Size: stray.Size, Verified: now}}, garbage); diff != "" {
 		t.Errorf("garbage: want (-), got (+):\n%s", diff)

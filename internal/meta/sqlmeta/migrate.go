@@ -153,11 +153,18 @@ func takeHold(ctx context.Context, c Config) (_ *hold, err error) {
 	return nil, errors.Join(translate(err), h.close())
 }
 
+// letGoTimeout bounds the wait for a database that may be away.
+const letGoTimeout = time.Second
+
 // close lets go; there may be nothing to let go of.
 func (h *hold) close() error {
 	if h == nil {
 		return nil
 	}
+	// The end of the session lets go, too, but some time after its connection.
+	ctx, cancel := context.WithTimeout(context.Background(), letGoTimeout)
+	defer cancel()
+	_, _ = h.ses.conn.ExecContext(ctx, "SELECT pg_advisory_unlock_all()")
 	return errors.Join(h.ses.close(), h.db.Close())
 }
 

@@ -36,7 +36,7 @@ var queries = [...]string{
 	blobKeyList, blobKeySave,
 	timeGet,
 	agreedGet, agreedSave,
-	houseGet, houseSave, arrivalSave, arrivalList, arrivalDrop, extentMoved,
+	houseGet, houseSave, arrivalSave, arrivalList, arrivalsOf, arrivalDrop, extentMoved,
 }
 
 // listed holds the same.
