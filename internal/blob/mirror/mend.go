@@ -2,6 +2,7 @@ package mirror
 
 import (
 	"context"
+	"errors"
 
 	"moraine"
 	"moraine/internal/blob"
@@ -64,7 +65,7 @@ func (s *Store) Missing(ctx context.Context, ref moraine.BlobRef) ([]string, err
 			if ctx.Err() != nil {
 				return nil, ctx.Err()
 			}
-			absent = err != nil // Mend finds out whether it can be helped
+			absent = err != nil && !cold(err) // Mend finds out whether it can be helped
 		}
 		if absent {
 			missing = append(missing, side.place())
@@ -98,7 +99,7 @@ func (s *Store) Mend(ctx context.Context, i blob.Info) (blob.Mended, error) {
 	}
 	m := blob.Mended{Ref: i.Ref}
 	for n, side := range s.sides {
-		if bad[n] == nil {
+		if bad[n] == nil || cold(bad[n]) {
 			continue
 		}
 		half, err := s.copy(ctx, from, side, i)
@@ -122,6 +123,10 @@ func (s *Store) Mend(ctx context.Context, i blob.Info) (blob.Mended, error) {
 	}
 	return m, nil
 }
+
+// cold reports whether err says that a copy is there and must be restored before it
+// can be read. It is no worse for that: to make it anew would make another cold one.
+func cold(err error) bool { return errors.Is(err, blob.ErrCold) }
 
 // unfit reports whether a copy that suffers from bad is there and of no use: it
 // is damaged, or cannot be read. One that cannot be read now could perhaps later,

@@ -14,9 +14,10 @@ type handles struct {
 	layout *layout
 	max    int
 
-	mu     sync.Mutex // guards the rest, and the fields of each handle
-	byName map[fileName]*handle
-	idle   *list.List // of *handle, the least recently used first
+	mu      sync.Mutex // guards the rest, and the fields of each handle
+	forgets int        // calls of forget so far
+	byName  map[fileName]*handle
+	idle    *list.List // of *handle, the least recently used first
 }
 
 // handle is an open file. It is closed when nobody uses it and it is no longer
@@ -41,6 +42,7 @@ func (c *handles) get(n fileName) (*handle, error) {
 		c.mu.Unlock()
 		return h, nil
 	}
+	forgets := c.forgets
 	c.mu.Unlock()
 
 	f, _, err := c.layout.find(n, os.O_RDONLY)
@@ -55,8 +57,13 @@ func (c *handles) get(n fileName) (*handle, error) {
 		c.use(h)
 		return h, nil
 	}
-	h := &handle{File: f, name: n, uses: 1, kept: true}
-	c.byName[n] = h
+	h := &handle{File: f, name: n, uses: 1}
+	if c.forgets == forgets {
+		// Nothing was removed since it was opened: kept for good, a removed file
+		// would keep its space.
+		h.kept = true
+		c.byName[n] = h
+	}
 	return h, nil
 }
 
@@ -96,6 +103,7 @@ func (c *handles) drop(h *handle) {
 func (c *handles) forget(n fileName) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.forgets++
 	h := c.byName[n]
 	switch {
 	case h == nil:
