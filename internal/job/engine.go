@@ -290,7 +290,10 @@ func (s *Service) finish(ctx context.Context, j *moraine.Job, state moraine.JobS
 		if err != nil {
 			return err
 		}
-		now := s.now()
+		now, err := s.dated(tx)
+		if err != nil {
+			return err
+		}
 		row.State, row.Completed, row.Expires = state, now, now.Add(s.cfg.Retention)
 		row.LeaseOwner, row.LeaseUntil = "", time.Time{}
 		if fill != nil {

@@ -179,6 +179,21 @@ func TestFastClock(t *testing.T) {
 	}
 }
 
+// TestSlowClock ends a job at a node whose clock is days behind: the output does
+// not expire at once.
+func TestSlowClock(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t, nil)
+	h.upload(pattern(100), "ledger")
+	id := h.mustInitiate(job.Parameters{Type: "inventory-retrieval"})
+	slow := job.New(h.node("slow", -100*time.Hour))
+	if j := h.until(slow, id); !j.Expires.Equal(h.now().Add(moraine.Retention)) {
+		t.Errorf("the output expires %v, it is %v", j.Expires, h.now())
+	}
+	h.must(h.Expire(t.Context()))
+	h.output(id, "")
+}
+
 // noteDownloads runs the engine until it has noted in rows what is being read.
 func (h *house) noteDownloads(s *job.Service, rows *counted) {
 	h.t.Helper()

@@ -54,5 +54,16 @@ func (c *Clock) Past() time.Time {
 	return c.now().Add(min(c.Off(), 0)).UTC().Truncate(time.Millisecond)
 }
 
+// Dated is the instant for what is dated in a transaction, where processes share
+// the rows: that of the process or of the store, whichever is ahead. What a
+// process dates whose clock is slow would be old, or over, before its time.
+func (c *Clock) Dated(tx meta.Tx) (time.Time, error) {
+	at, err := c.Read(tx)
+	if now := c.now(); now.After(at) {
+		at = now
+	}
+	return at.UTC().Truncate(time.Millisecond), err
+}
+
 // Known reports whether there was a Read.
 func (c *Clock) Known() bool { return c.known.Load() }

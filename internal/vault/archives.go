@@ -53,7 +53,10 @@ func (s *Service) UploadArchive(ctx context.Context, call access.Call, name stri
 		if entered = err == nil; !entered {
 			return err
 		}
-		now := s.now()
+		now, err := s.dated(tx)
+		if err != nil {
+			return err
+		}
 		a = moraine.Archive{
 			Body: moraine.NewBodyID(now), Description: desc,
 			Size: stored.Size, TreeHash: stored.TreeHash,

@@ -17,7 +17,6 @@ import (
 // InitiateMultipartUpload opens an upload (§5.1). partSize and desc are the
 // header values as sent, "" if absent.
 func (s *Service) InitiateMultipartUpload(ctx context.Context, call access.Call, name, partSize, desc string) (moraine.Vault, moraine.Upload, error) {
-	now := s.now()
 	var v moraine.Vault
 	var u moraine.Upload
 	err := s.cfg.Meta.Update(ctx, func(tx meta.Tx) error {
@@ -32,6 +31,10 @@ func (s *Service) InitiateMultipartUpload(ctx context.Context, call access.Call,
 		}
 		var err error
 		if v, err = s.enter(tx, call, "InitiateMultipartUpload", name, check); err != nil {
+			return err
+		}
+		now, err := s.dated(tx)
+		if err != nil {
 			return err
 		}
 		u = moraine.Upload{
@@ -180,7 +183,9 @@ func (s *Service) UploadPart(ctx context.Context, call access.Call, name string,
 		if err != nil {
 			return err
 		}
-		u.Active = s.now()
+		if u.Active, err = s.dated(tx); err != nil {
+			return err
+		}
 		if err := s.name(tx, u.Body, &stored, u.Active); err != nil {
 			return err
 		}
@@ -225,7 +230,10 @@ func (s *Service) CompleteMultipartUpload(ctx context.Context, call access.Call,
 		if err != nil {
 			return err
 		}
-		now := s.now()
+		now, err := s.dated(tx)
+		if err != nil {
+			return err
+		}
 		u.Active = now
 		root, bad := assemble(parts, u.PartSize, want)
 		if bad != nil {

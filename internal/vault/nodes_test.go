@@ -161,6 +161,31 @@ func TestFastClock(t *testing.T) {
 	h.must(fast.DeleteArchive(t.Context(), h.call, "v1", a.ID))
 }
 
+// TestSlowClock has a node whose clock is a year behind store things: they are
+// neither old nor over before their time.
+func TestSlowClock(t *testing.T) {
+	t.Parallel()
+	h := newV1(t)
+	h.mustLock(w1)
+	slow, right := h.node("slow", -400*24*time.Hour, nil), h.node("right", 0, nil)
+	data := bytes.Repeat([]byte("part"), 1<<18)
+	_, a, err := slow.UploadArchive(t.Context(), h.call, "v1", request(data), bytes.NewReader(data))
+	h.must(err)
+	if err := right.DeleteArchive(t.Context(), h.call, "v1", a.ID); !moraine.IsKind(err, moraine.Denied) {
+		t.Errorf("an archive under lock, stored where it is a year ago: %v", err)
+	}
+	_, u, err := slow.InitiateMultipartUpload(t.Context(), h.call, "v1", "1048576", "")
+	h.must(err)
+	h.must(right.Sweep(t.Context()))
+	r := request(data)
+	r.ContentRange = "bytes 0-1048575/*"
+	_, err = slow.UploadPart(t.Context(), h.call, "v1", u.ID, r, bytes.NewReader(data))
+	h.must(err)
+	h.must(right.Sweep(t.Context()))
+	_, err = h.complete("v1", u, data)
+	h.must(err)
+}
+
 // TestRowDuringSearch commits a row of another node after the search has asked
 // for it and before the search is over: the answer it had is not the last.
 func TestRowDuringSearch(t *testing.T) {

@@ -102,6 +102,15 @@ func New(cfg Config) *Service {
 // now is the instant of an event: UTC, whole milliseconds.
 func (s *Service) now() time.Time { return s.cfg.Now().UTC().Truncate(time.Millisecond) }
 
+// dated is the instant of what is dated in a transaction. Alone it is that of
+// everything else.
+func (s *Service) dated(tx meta.Tx) (time.Time, error) {
+	if s.cfg.Sweeping == nil {
+		return s.now(), nil
+	}
+	return s.clock.Dated(tx)
+}
+
 // Wake makes the sweep look at once, for example after the clock was moved.
 func (s *Service) Wake() {
 	select {

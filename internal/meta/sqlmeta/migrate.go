@@ -73,6 +73,13 @@ const (
 	openDelay = 500 * time.Millisecond
 )
 
+// Bounds of the wait for other nodes at the start: for their steps, and for what
+// they read from a table that a step changes.
+const (
+	stepsPatience = 10 * time.Minute
+	stepsPause    = 2 * time.Second
+)
+
 // openPostgres waits for the server, brings the schema up to date and opens the
 // pools.
 func openPostgres(ctx context.Context, c Config) (_ *Store, err error) {
@@ -182,6 +189,10 @@ func preparePostgres(ctx context.Context, c Config) (id string, err error) {
 	}
 	defer func() { err = errors.Join(err, ses.close()) }()
 	// It ends with the session, also if this process does.
+	wait := fmt.Sprintf("SET lock_timeout TO %d", stepsPatience.Milliseconds())
+	if _, err := ses.conn.ExecContext(ctx, wait); err != nil {
+		return "", translate(err)
+	}
 	if _, err := ses.conn.ExecContext(ctx, "SELECT pg_advisory_lock($1)", int64(stepsLock)); err != nil {
 		return "", translate(err)
 	}
@@ -240,10 +251,26 @@ func migratePostgres(ctx context.Context, db *sql.DB, conn *sql.Conn) error {
 	if current > target {
 		return nil // a later program was here, and left room for this one
 	}
-	if _, err := p.Up(ctx); err != nil {
+	if err := up(ctx, p); err != nil {
 		return fmt.Errorf("bring schema to step %d: %w", target, err)
 	}
 	return nil
+}
+
+// up takes the steps that are missing. One that finds its table in use lets those
+// pass who wait behind it, and tries again.
+func up(ctx context.Context, p *goose.Provider) error {
+	for began := time.Now(); ; {
+		_, err := p.Up(ctx)
+		if !lockedOut(err) || time.Since(began) > stepsPatience {
+			return err
+		}
+		select {
+		case <-time.After(stepsPause):
+		case <-ctx.Done():
+			return errors.Join(ctx.Err(), err)
+		}
+	}
 }
 
 // half refuses a database that lacks a step before one that it has: it was

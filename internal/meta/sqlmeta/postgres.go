@@ -59,8 +59,9 @@ var ofRole = map[role]map[string]string{
 	roleWriter: {
 		"statement_timeout": "30s", "lock_timeout": "5s", "idle_in_transaction_session_timeout": "60s",
 	},
-	// Steps of the schema wait for each other, and may take long.
-	roleSteps: {"statement_timeout": "0", "lock_timeout": "10min"},
+	// Steps of the schema may take long. Who waits for a table keeps all others
+	// from it who come later, so a step does not wait for long and tries again.
+	roleSteps: {"statement_timeout": "0", "lock_timeout": "2s"},
 	// Who was here last may be on the way out.
 	roleAlone: {"lock_timeout": "10s"},
 }
