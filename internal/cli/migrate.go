@@ -30,9 +30,10 @@ its server; MORAINE_ variables are not read. Ids, dates, policies, locks, keys a
 jobs are kept. Every leaf is compared with its digest on the way.
 
 While a server is using the old house, it copies the bytes and goes on serving.
-Run that as often as you like: what has arrived is not copied again. Then stop the
-server and run the same command once more: it copies what came meanwhile and all
-rows, and the move is over. From then on the old house refuses to be served, and
+Run that as often as you like: what has arrived is not copied again; with
+--bytes-only the move does not end even if the server happens to be down. Then stop
+the server, or all that share the house, and run it without: it copies what came
+meanwhile and all rows, and the move is over. From then on the old house refuses to be served, and
 the new one no longer does. Whatever is cut off is simply repeated.
 
 The audit log stays where it is. With encryption the new settings name the same
@@ -49,6 +50,7 @@ not move; 2 it could not be done.`),
 	rate := f.String("rate", "unlimited", "bytes per second that are read at most, as 100MiB")
 	f.BoolVar(&m.ReadBack, "read-back", false, "read each copy again from its medium")
 	f.BoolVar(&m.LeaveDamaged, "leave-damaged", false, "end the move although some bytes are damaged; what they belong to is quarantined in the new house")
+	f.BoolVar(&m.BytesOnly, "bytes-only", false, "copy bytes and do not end the move, though no server is using the old house")
 	asJSON := f.Bool("json", false, "print JSON")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		if m.From == "" || m.To == "" {
@@ -92,7 +94,7 @@ func printMigration(w io.Writer, r adminapi.MigrateReply) error {
 	for _, table := range slices.Sorted(maps.Keys(r.Rows)) {
 		fmt.Fprintf(w, "rows of %s: %d\n", table, r.Rows[table])
 	}
-	last := "The old house is still served. Stop its server and run this again to end the move."
+	last := "The move is not over, and the old house is the one to be served. To end it stop all servers and run this again, without --bytes-only."
 	if r.Done {
 		last = "Moved. Start the server with the new settings."
 	}

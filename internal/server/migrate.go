@@ -34,6 +34,7 @@ type Migration struct {
 	Rate         int64  // bytes per second that are read; 0 for no bound
 	ReadBack     bool   // each copy is read again
 	LeaveDamaged bool   // end although some blobs are damaged
+	BytesOnly    bool   // the move does not end, though no server is using From
 }
 
 // HouseSettings reads the settings of one side of a migration. The environment
@@ -53,7 +54,8 @@ func HouseSettings(name string) (config.Config, error) {
 }
 
 // Migrate moves a house. If a server is using the old one, it is asked to copy
-// what has not arrived; if none is, the rest is copied and the move ends.
+// what has not arrived; if none is, the rest is copied and the move ends, unless
+// it is not to.
 func Migrate(ctx context.Context, m Migration, opts Options) (adminapi.MigrateReply, error) {
 	from, err := HouseSettings(m.From)
 	if err != nil {
@@ -73,13 +75,13 @@ func Migrate(ctx context.Context, m Migration, opts Options) (adminapi.MigrateRe
 		func(ctx context.Context, d *data, opts Options) (reply adminapi.MigrateReply, err error) {
 			// What a server of the old house wrote after its rows were taken would stay
 			// behind, and nobody would notice.
-			d.exclusive = true
+			d.exclusive = !m.BytesOnly
 			s, err := d.openStores(ctx, opts.Log, opts.Now, wanted(from.Storage, ""))
 			if err != nil {
 				return reply, err
 			}
 			defer func() { err = errors.Join(err, s.Close()) }()
-			return m.run(ctx, &from, d, s, opts, true)
+			return m.run(ctx, &from, d, s, opts, !m.BytesOnly)
 		})
 }
 

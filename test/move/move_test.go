@@ -95,7 +95,7 @@ func TestMove(t *testing.T) {
 func (j *journey) move(s *moraineproc.Server, from, to *house) *moraineproc.Server {
 	j.Helper()
 	if to.shared {
-		o := j.moraine(migrating(from, to, "--admin-listen", s.AdminAddr)...)
+		o := j.moraine(migrating(from, to, "--bytes-only", "--admin-listen", s.AdminAddr)...)
 		if o.status == 0 || !strings.Contains(o.stderr.String(), "copy "+from.dir) {
 			j.Errorf("a move without the master key: %d %s", o.status, o.stderr.String())
 		}
@@ -179,7 +179,7 @@ func (j *journey) copy(s *moraineproc.Server, from, to *house) reply {
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	for limit := time.Now().Add(commandMax); ; <-tick.C {
-		o := j.moraine(migrating(from, to, "--admin-listen", s.AdminAddr)...)
+		o := j.moraine(migrating(from, to, "--bytes-only", "--admin-listen", s.AdminAddr)...)
 		if !strings.Contains(o.stderr.String(), "being moved already") || time.Now().After(limit) {
 			return o.reply(j)
 		}
@@ -191,7 +191,7 @@ func (j *journey) copy(s *moraineproc.Server, from, to *house) reply {
 // the next one.
 func (j *journey) copyKilled(s *moraineproc.Server, from, to *house) *moraineproc.Server {
 	j.Helper()
-	cmd, o := j.command(migrating(from, to, "--admin-listen", s.AdminAddr)...)
+	cmd, o := j.command(migrating(from, to, "--bytes-only", "--admin-listen", s.AdminAddr)...)
 	if err := cmd.Start(); err != nil {
 		j.Fatal(err)
 	}
