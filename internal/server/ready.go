@@ -3,7 +3,9 @@ package server
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
+	"time"
 
 	"moraine/internal/adminapi"
 	"moraine/internal/adminclient"
@@ -13,6 +15,7 @@ import (
 	"moraine/internal/config"
 	"moraine/internal/disk"
 	"moraine/internal/health"
+	"moraine/internal/lease"
 	"moraine/internal/meta"
 )
 
@@ -24,7 +27,12 @@ func newHealth(cfg config.Config, d *data, s *stores, clk *clock.Clock) *health.
 	return health.New(health.Config{Questions: []health.Question{
 		{Name: "rows", Ask: func(ctx context.Context) error { return answering(ctx, s.rows) }},
 		{Name: "bytes", Ask: func(ctx context.Context) error { return writable(ctx, cfg.Storage, d, s.storage) }},
-		{Name: "clock", Ask: func(context.Context) error { return believed(clk.Status()) }},
+		{Name: "clock", Ask: func(ctx context.Context) error {
+			if err := believed(clk.Status()); err != nil || s.alone {
+				return err
+			}
+			return agrees(ctx, s.rows, clk.Now)
+		}},
 	}})
 }
 
@@ -80,6 +88,24 @@ func believed(st clock.Status) error {
 		return errors.New(advice)
 	}
 	return nil
+}
+
+// skewMax is how far the clocks of servers that share their stores may be off
+// (docs/nodes.md).
+const skewMax = 10 * time.Minute
+
+// agrees returns how far a clock is from that of the store, if it is too far: what
+// is dated here would be old, or not yet, elsewhere.
+func agrees(ctx context.Context, rows meta.Store, now func() time.Time) error {
+	c := lease.NewClock(now)
+	err := rows.View(ctx, func(tx meta.Tx) error {
+		_, err := c.Read(tx)
+		return err
+	})
+	if off := c.Off(); err == nil && off.Abs() > skewMax {
+		err = fmt.Errorf("it is %s from that of the database: set both right", -off.Round(time.Second))
+	}
+	return err
 }
 
 // Health asks a running server, through its admin listener, whether it is ready

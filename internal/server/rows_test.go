@@ -7,7 +7,9 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
+	"moraine/internal/account"
 	"moraine/internal/config"
 	"moraine/internal/pgtest"
 	"moraine/internal/server"
@@ -19,6 +21,28 @@ func onPostgres(t *testing.T, dir, database string) config.Config {
 	cfg := settings(t, dir)
 	cfg.Meta = config.Meta{URL: database, Readers: 2}
 	return cfg
+}
+
+// TestClockOff starts servers on a database and a bucket, as several are, whose
+// clocks are off: one that is too far off takes no requests.
+func TestClockOff(t *testing.T) {
+	t.Parallel()
+	database, bucket := pgtest.Database(t), fakeStore(t, nil)
+	master := filepath.Join(t.TempDir(), "master.key")
+	if err := os.WriteFile(master, []byte(account.GenerateMaster()), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for off, want := range map[time.Duration]int{-9 * time.Minute: http.StatusOK, -11 * time.Minute: http.StatusServiceUnavailable, 11 * time.Minute: http.StatusServiceUnavailable} {
+		cfg := onPostgres(t, t.TempDir(), database)
+		cfg.Storage.Blobs, cfg.Storage.Bucket = "s3://one", bucket
+		cfg.Root.Account, cfg.MasterKeyFile = "210987654321", master
+		r := start(t, cfg, func(o *server.Options) { o.Now = func() time.Time { return time.Now().Add(off) } })
+		text := r.eventually(t, "/readyz", want)
+		if said := strings.Contains(text, "clock: it is "); said != (want != http.StatusOK) {
+			t.Errorf("off by %v: /readyz says %s", off, text)
+		}
+		r.stop(t)
+	}
 }
 
 func TestRowsInPostgres(t *testing.T) {
