@@ -43,7 +43,7 @@ def tree(data):
 
 def finish(client, **parameters):
     job = client.initiate_job(vaultName=VAULT, jobParameters=parameters)["jobId"]
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 120
     while time.monotonic() < deadline:
         got = client.describe_job(vaultName=VAULT, jobId=job)
         if got["Completed"]:
