@@ -90,10 +90,6 @@ func believed(st clock.Status) error {
 	return nil
 }
 
-// skewMax is how far the clocks of servers that share their stores may be off
-// (docs/nodes.md).
-const skewMax = 10 * time.Minute
-
 // agrees returns how far a clock is from that of the store, if it is too far: what
 // is dated here would be old, or not yet, elsewhere.
 func agrees(ctx context.Context, rows meta.Store, now func() time.Time) error {
@@ -102,7 +98,7 @@ func agrees(ctx context.Context, rows meta.Store, now func() time.Time) error {
 		_, err := c.Read(tx)
 		return err
 	})
-	if off := c.Off(); err == nil && off.Abs() > skewMax {
+	if off := c.Off(); err == nil && off.Abs() > apartMax {
 		err = fmt.Errorf("it is %s from that of the database: set both right", -off.Round(time.Second))
 	}
 	return err
