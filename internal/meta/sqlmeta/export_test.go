@@ -55,6 +55,13 @@ func Prompt(c Config, d time.Duration) Config {
 	return c
 }
 
+// Stall sets how long an answer of PostgreSQL may be in coming where that has a
+// bound.
+func Stall(c Config, d time.Duration) Config {
+	c.stall = d
+	return c
+}
+
 // Wrap makes every connection to PostgreSQL go through what wrap returns for it.
 func Wrap(c Config, wrap func(net.Conn) net.Conn) Config {
 	c.wrap = wrap

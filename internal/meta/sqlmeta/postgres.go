@@ -23,7 +23,7 @@ const connectTimeout = 5 * time.Second
 // stallMax is how long an answer may be in coming, byte by byte. To an Update it
 // is more than any timeout of the server, so that it strikes when the server or
 // the way to it is gone; a View may ask for what takes longer. Steps of the
-// schema take as long as they take.
+// schema and a look at every row take as long as they take.
 var stallMax = map[role]time.Duration{roleReader: 2 * time.Minute, roleWriter: 45 * time.Second}
 
 // promptMax is how long a statement may take that needs no time, such as the
@@ -64,6 +64,8 @@ var ofRole = map[role]map[string]string{
 	roleSteps: {"statement_timeout": "0", "lock_timeout": "2s"},
 	// Who was here last may be on the way out.
 	roleAlone: {"lock_timeout": "10s"},
+	// It reads all rows, however many there are.
+	roleCheck: {"statement_timeout": "0"},
 }
 
 // newPostgres makes a database/sql pool for one role. The error never shows the
@@ -81,6 +83,9 @@ func newPostgres(c Config, r role, size int) (*sql.DB, error) {
 		cfg.ConnectTimeout = connectTimeout
 	}
 	stall := stallMax[r]
+	if stall > 0 && c.stall > 0 {
+		stall = c.stall
+	}
 	cfg.AfterNetConnect = func(_ context.Context, _ *pgconn.Config, conn net.Conn) (net.Conn, error) {
 		if c.wrap != nil {
 			conn = c.wrap(conn)

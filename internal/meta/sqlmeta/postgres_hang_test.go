@@ -99,6 +99,30 @@ func TestPostgresSilent(t *testing.T) {
 	}
 }
 
+// TestPostgresCheckWaits checks a database that sends nothing for longer than any
+// View would wait.
+func TestPostgresCheckWaits(t *testing.T) {
+	t.Parallel()
+	url := migrated(t)
+	s := openAt(t, sqlmeta.Stall(sqlmeta.Config{URL: url, Views: 1}, 200*time.Millisecond))
+	locked := make(chan error, 1)
+	go func() {
+		locked <- pgtest.Exec(url, "BEGIN; LOCK TABLE archives IN ACCESS EXCLUSIVE MODE; SELECT pg_sleep(2); COMMIT")
+	}()
+	// It is locked once nobody else can have it at once.
+	for deadline := time.Now().Add(20 * time.Second); pgtest.Exec(url, "BEGIN; LOCK TABLE archives IN ACCESS SHARE MODE NOWAIT; COMMIT") == nil; {
+		if time.Now().After(deadline) {
+			t.Fatal("the table is never locked")
+		}
+	}
+	if err := s.Check(t.Context()); err != nil {
+		t.Errorf("check: %v", err)
+	}
+	if err := <-locked; err != nil {
+		t.Error(err)
+	}
+}
+
 // TestPostgresRestartIdle restarts the server under a store all of whose
 // connections are idle: no View notices.
 func TestPostgresRestartIdle(t *testing.T) {

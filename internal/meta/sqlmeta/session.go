@@ -21,6 +21,7 @@ const (
 	roleWriter             // the one connection that writes
 	roleSteps              // steps of the schema, on PostgreSQL
 	roleAlone              // the hold on a database of PostgreSQL
+	roleCheck              // a look at every row, on PostgreSQL
 )
 
 // Page cache per connection, in KiB, negated as PRAGMA cache_size wants it. The

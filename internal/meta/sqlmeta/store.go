@@ -44,6 +44,7 @@ type Config struct {
 
 	wrap   func(net.Conn) net.Conn // by tests, round each connection to PostgreSQL
 	prompt time.Duration           // by tests: in place of promptMax
+	stall  time.Duration           // by tests: in place of stallMax
 }
 
 func (c Config) withDefaults() Config {
@@ -67,6 +68,7 @@ func (c Config) withDefaults() Config {
 
 // Store is a meta.Store in one database. It is safe for concurrent use.
 type Store struct {
+	config  Config
 	readers *readers
 	writer  *writer
 	id      string // of the database; "" on SQLite
@@ -125,6 +127,7 @@ func begin(d *dialect, writing, reading *sql.DB, c Config) (*Store, error) {
 		return nil, errors.Join(translate(err), reading.Close(), writing.Close())
 	}
 	return &Store{
+		config:  c,
 		readers: newReaders(reading, d, c),
 		writer:  startWriter(writing, first, c),
 	}, nil
@@ -180,7 +183,26 @@ func (s *Store) Check(ctx context.Context) error {
 		return err
 	}
 	defer s.active.Done()
+	if s.config.URL != "" {
+		return s.checkPostgres(ctx)
+	}
 	return s.readers.with(ctx, func(ses *session) error { return translate(ses.check(ctx, ses)) })
+}
+
+// checkPostgres checks on a connection of its own, which waits for an answer as
+// long as it takes: a table of many rows sends nothing until all are read.
+func (s *Store) checkPostgres(ctx context.Context) (err error) {
+	db, err := newPostgres(s.config, roleCheck, 1)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
+	ses, err := reach(ctx, db)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, ses.close()) }()
+	return translate(ses.check(ctx, ses))
 }
 
 // Close refuses new transactions, waits for those under way, and closes the
