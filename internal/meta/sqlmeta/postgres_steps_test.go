@@ -17,7 +17,7 @@ func TestPostgresStepWaits(t *testing.T) {
 	url := migrated(t)
 	old := openAt(t, sqlmeta.Config{URL: url})
 	// As the program before the leases left it.
-	if err := pgtest.Exec(url, "DELETE FROM schema_steps WHERE version_id >= 1002; ALTER TABLE jobs DROP COLUMN held_ms; DROP TABLE arrivals, house"); err != nil {
+	if err := pgtest.Exec(url, "DELETE FROM schema_steps WHERE version_id >= 1002; ALTER TABLE jobs DROP COLUMN held_ms; DROP TABLE arrivals, house, agreed"); err != nil {
 		t.Fatal(err)
 	}
 	look := func(tx meta.Tx) error {
