@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -23,8 +24,8 @@ func onPostgres(t *testing.T, dir, database string) config.Config {
 	return cfg
 }
 
-// TestClockOff starts servers on a database and a bucket, as several are, whose
-// clocks are off: one that is too far off takes no requests.
+// TestClockOff sets the clock of a server on a database and a bucket, as several
+// are: as long as it is too far off, the server is not ready for requests.
 func TestClockOff(t *testing.T) {
 	t.Parallel()
 	database, bucket := pgtest.Database(t), fakeStore(t, nil)
@@ -32,17 +33,25 @@ func TestClockOff(t *testing.T) {
 	if err := os.WriteFile(master, []byte(account.GenerateMaster()), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	for off, want := range map[time.Duration]int{-9 * time.Minute: http.StatusOK, -11 * time.Minute: http.StatusServiceUnavailable, 11 * time.Minute: http.StatusServiceUnavailable} {
-		cfg := onPostgres(t, t.TempDir(), database)
-		cfg.Storage.Blobs, cfg.Storage.Bucket = "s3://one", bucket
-		cfg.Root.Account, cfg.MasterKeyFile = "210987654321", master
-		r := start(t, cfg, func(o *server.Options) { o.Now = func() time.Time { return time.Now().Add(off) } })
-		text := r.eventually(t, "/readyz", want)
-		if said := strings.Contains(text, "clock: it is "); said != (want != http.StatusOK) {
-			t.Errorf("off by %v: /readyz says %s", off, text)
+	cfg := onPostgres(t, t.TempDir(), database)
+	cfg.Storage.Blobs, cfg.Storage.Bucket = "s3://one", bucket
+	cfg.Root.Account, cfg.MasterKeyFile = "210987654321", master
+	var off atomic.Int64
+	off.Store(int64(-9 * time.Minute))
+	r := start(t, cfg, func(o *server.Options) {
+		o.Now = func() time.Time { return time.Now().Add(time.Duration(off.Load())) }
+	})
+	for _, then := range []struct {
+		off  time.Duration
+		want int
+	}{{-9 * time.Minute, http.StatusOK}, {9 * time.Minute, http.StatusOK}, {11 * time.Minute, http.StatusServiceUnavailable}} {
+		off.Store(int64(then.off))
+		text := r.eventually(t, "/readyz", then.want)
+		if said := strings.Contains(text, "clock: it is "); said != (then.want != http.StatusOK) {
+			t.Errorf("off by %v: /readyz says %s", then.off, text)
 		}
-		r.stop(t)
 	}
+	r.stop(t)
 }
 
 func TestRowsInPostgres(t *testing.T) {
