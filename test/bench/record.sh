@@ -35,4 +35,4 @@ commit=$(git rev-parse --short HEAD)
 mv "$out.part" "$out"
 printf 'recorded %s\n' "$out"
 base=${COMPARE:-$last}
-[ -z "$base" ] || go tool -modfile=tools/benchstat/go.mod benchstat "$base" "$out"
+[ -z "$base" ] || go tool -modfile=tools/benchstat/go.mod benchstat -ignore commit,toolchain "$base" "$out"
