@@ -8,5 +8,5 @@
 //
 // The short run is for every commit; a long one is
 //
-//	go test ./test/move -timeout 0 -v -seed 0 -archives 400 -kills 25 -rounds 5
+//	go test ./test/move -timeout 0 -v -seed 0 -archives 100 -kills 10 -rounds 3
 package move
