@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"flag"
-	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -27,23 +26,10 @@ var binary, storeBinary string
 
 func TestMain(m *testing.M) {
 	flag.Parse()
-	os.Exit(run(m))
-}
-
-func run(m *testing.M) int {
-	dir, err := os.MkdirTemp("", "drill")
-	if err == nil {
-		defer os.RemoveAll(dir)
-		binary, err = moraineproc.Build(context.Background(), dir)
-	}
-	if err == nil {
-		storeBinary, err = gateway.Build(context.Background())
-	}
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	return m.Run()
+	os.Exit(moraineproc.Main(m.Run, &binary, func(ctx context.Context) (err error) {
+		storeBinary, err = gateway.Build(ctx)
+		return err
+	}))
 }
 
 // house is what a server and the commands of its operator are started with.

@@ -54,3 +54,22 @@ func Root() (string, error) {
 	}
 	return "", errors.New("no folder above holds cmd/moraine")
 }
+
+// Main builds the program into *binary, and what more a suite needs, then runs
+// its tests and returns their exit status. What was built is removed.
+func Main(run func() int, binary *string, more func(ctx context.Context) error) int {
+	ctx := context.Background()
+	dir, err := os.MkdirTemp("", "moraine")
+	if err == nil {
+		defer os.RemoveAll(dir)
+		*binary, err = Build(ctx, dir)
+	}
+	if err == nil {
+		err = more(ctx)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return run()
+}
